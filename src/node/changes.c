@@ -1,0 +1,374 @@
+/*
+ * Membership changes, one at a time (thesis 4.1). The leader decides, since only it knows what is
+ * under way; other members ask it with a note and wait until the change is applied at themselves.
+ *
+ * A new member starts as a learner and is promoted by the leader once it has what was committed one
+ * heartbeat ago. A removed member is told until it acknowledges, for ten seconds at most.
+ */
+#include "node/internal.h"
+
+#include "codec/pack.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REMOVED_FILE "REMOVED"
+
+/* What an answer says; the text goes with it on both sides of a note. */
+enum verdict {
+    VERDICT_DONE = 0,
+    VERDICT_RETRY = 1, /* not the leader, or not able to propose now: certainly not done */
+    VERDICT_ID_IN_USE = 2,
+    VERDICT_ID_REMOVED = 3,
+    VERDICT_ADDRESS_IN_USE = 4,
+    VERDICT_UNDER_WAY = 5,
+    VERDICT_UNKNOWN_MEMBER = 6,
+    VERDICT_LAST_VOTER = 7,
+    VERDICT_COUNT,
+};
+
+static const struct {
+    enum node_outcome outcome;
+    const char *text;
+} verdicts[VERDICT_COUNT] = {
+    [VERDICT_DONE] = {NODE_OK, NULL},
+    [VERDICT_RETRY] = {NODE_NOT_DONE, "the leader could not make the change"},
+    [VERDICT_ID_IN_USE] = {NODE_CONFLICT, "this id is a member already"},
+    [VERDICT_ID_REMOVED] = {NODE_CONFLICT, "this id was removed once and cannot come back"},
+    [VERDICT_ADDRESS_IN_USE] = {NODE_CONFLICT, "another member has this address"},
+    [VERDICT_UNDER_WAY] = {NODE_CHANGE_UNDER_WAY, "another membership change is under way"},
+    [VERDICT_UNKNOWN_MEMBER] = {NODE_MEMBER_NOT_FOUND, "there is no member with this id"},
+    [VERDICT_LAST_VOTER] = {NODE_REFUSED, "the last voter cannot be removed"},
+};
+
+static void requeue(struct node *node, struct waiter *waiter)
+{
+    waiter->retry_ms = node->now_ms + NODE_RETRY_MS;
+    waiters_set_state(&node->waiters, waiter, WAITER_QUEUED);
+}
+
+static void send_answer(struct node *node, const struct waiter *waiter, enum verdict verdict)
+{
+    struct buf note = {0};
+    pack_array(&note, 3);
+    pack_u64(&note, waiter->origin_seq);
+    pack_u64(&note, verdict);
+    pack_u64(&note, waiter->index);
+    if (peer_set_send_note(node->peers, waiter->origin, NOTE_CHANGE_ANSWER, note.data,
+                           note.len) != ERR_OK)
+        log_debug(node->logger, "change answer lost to=%" PRIu64, waiter->origin);
+    buf_deinit(&note);
+}
+
+static void end_change(struct node *node, struct waiter *waiter, enum verdict verdict)
+{
+    if (verdict == VERDICT_RETRY && waiter->origin == 0) {
+        requeue(node, waiter);
+        return;
+    }
+    if (waiter->origin != 0)
+        send_answer(node, waiter, verdict);
+    requests_result(node, waiter,
+                    (struct node_result){.outcome = verdicts[verdict].outcome,
+                                         .text = verdicts[verdict].text,
+                                         .index = waiter->index,
+                                         .term = waiter->term});
+}
+
+/* ---- at the leader ---------------------------------------------------------------------------- */
+
+static enum verdict check_add(const struct node *node, const struct waiter *waiter)
+{
+    if (members_find(&node->members, waiter->member_id) != NULL)
+        return VERDICT_ID_IN_USE;
+    if (members_was_removed(&node->members, waiter->member_id))
+        return VERDICT_ID_REMOVED;
+    if (members_by_address(&node->members, waiter->address) != NULL)
+        return VERDICT_ADDRESS_IN_USE;
+    return VERDICT_DONE;
+}
+
+static enum verdict check_remove(struct node *node, const struct waiter *waiter)
+{
+    if (members_find(&node->members, waiter->member_id) == NULL)
+        return VERDICT_UNKNOWN_MEMBER;
+    const struct floe_ids *voters = &node->conf_state.voters;
+    if (voters->count == 1 && voters->id[0] == waiter->member_id)
+        return VERDICT_LAST_VOTER;
+    if (waiter->member_id == node->options.id) {
+        (void)stop_transfer_away(node);
+        return VERDICT_RETRY;
+    }
+    return VERDICT_DONE;
+}
+
+static enum floe_err propose_change(struct node *node, enum floe_conf_change_type type, floe_id id,
+                                    const char *address)
+{
+    struct floe_conf_change_single single = {.type = type, .node_id = id};
+    struct floe_blob *context = address != NULL ? member_context_encode(address) : NULL;
+    struct floe_conf_change change =
+        floe_conf_change_make(FLOE_CONF_TRANSITION_AUTO, &single, 1, context);
+    enum floe_err err = floe_raft_propose_conf_change(node->raft, &change, false);
+    if (err == FLOE_OK)
+        node->change_index = floe_raft_basic_status(node->raft).last_index;
+    floe_conf_change_deinit(&change);
+    floe_blob_unref(context);
+    return err;
+}
+
+static void make_change(struct node *node, struct waiter *waiter)
+{
+    bool add = waiter->kind == WAITER_ADD;
+    enum verdict verdict = VERDICT_UNDER_WAY;
+    if (node->change_index <= node->applied)
+        verdict = add ? check_add(node, waiter) : check_remove(node, waiter);
+    if (verdict == VERDICT_DONE &&
+        propose_change(node, add ? FLOE_CONF_ADD_LEARNER : FLOE_CONF_REMOVE_NODE,
+                       waiter->member_id, add ? waiter->address : NULL) != FLOE_OK)
+        verdict = VERDICT_RETRY;
+    if (verdict != VERDICT_DONE) {
+        end_change(node, waiter, verdict);
+        return;
+    }
+    waiter->index = node->change_index;
+    waiter->term = floe_raft_basic_status(node->raft).hard_state.term;
+    waiters_set_state(&node->waiters, waiter, WAITER_PROPOSED);
+}
+
+void changes_on_request(struct node *node, floe_id from, const uint8_t *data, size_t len)
+{
+    struct unpack in = unpack_init(data, len);
+    uint32_t fields = unpack_array(&in);
+    uint64_t seq = unpack_u64(&in);
+    uint64_t kind = unpack_u64(&in);
+    floe_id id = unpack_u64(&in);
+    size_t address_len = 0;
+    const uint8_t *address = unpack_bin(&in, &address_len);
+    unpack_rest(&in, fields, 4);
+    struct addr parsed = {.port = 0};
+    const char *why;
+    bool add = kind == WAITER_ADD;
+    if (unpack_end(&in) != ERR_OK || id == 0 || (!add && kind != WAITER_REMOVE) ||
+        (add && addr_parse((const char *)address, address_len, &parsed, &why) != ERR_OK)) {
+        log_warn(node->logger, "malformed change request from=%" PRIu64, from);
+        return;
+    }
+    struct waiter *waiter = waiters_add(&node->waiters, add ? WAITER_ADD : WAITER_REMOVE, NULL,
+                                        sizeof *waiter,
+                                        node->now_ms + node->options.request_timeout_ms);
+    waiter->internal = true;
+    waiter->origin = from;
+    waiter->origin_seq = seq;
+    waiter->member_id = id;
+    if (add)
+        addr_format(&parsed, waiter->address);
+    if (node_is_leader(node))
+        make_change(node, waiter);
+    else
+        end_change(node, waiter, VERDICT_RETRY);
+}
+
+/* ---- at the member that was asked ---------------------------------------------------------------- */
+
+static bool send_request(struct node *node, const struct waiter *waiter)
+{
+    struct buf note = {0};
+    pack_array(&note, 4);
+    pack_u64(&note, waiter->seq);
+    pack_u64(&note, waiter->kind);
+    pack_u64(&note, waiter->member_id);
+    pack_bin(&note, waiter->address, strlen(waiter->address));
+    enum err err = peer_set_send_note(node->peers, node_leader(node), NOTE_CHANGE_REQUEST,
+                                      note.data, note.len);
+    buf_deinit(&note);
+    return err == ERR_OK;
+}
+
+void changes_attempt(struct node *node, struct waiter *waiter)
+{
+    ASSERT(waiter->state == WAITER_QUEUED);
+    if (node_is_leader(node))
+        make_change(node, waiter);
+    else if (waiter->origin != 0)
+        end_change(node, waiter, VERDICT_RETRY);
+    else if (send_request(node, waiter))
+        waiters_set_state(&node->waiters, waiter, WAITER_FORWARDED);
+    else
+        waiter->retry_ms = node->now_ms + NODE_RETRY_MS;
+}
+
+void changes_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len)
+{
+    struct unpack in = unpack_init(data, len);
+    uint32_t fields = unpack_array(&in);
+    uint64_t seq = unpack_u64(&in);
+    uint64_t verdict = unpack_u64(&in);
+    floe_index index = unpack_u64(&in);
+    unpack_rest(&in, fields, 3);
+    if (unpack_end(&in) != ERR_OK || verdict >= VERDICT_COUNT) {
+        log_warn(node->logger, "malformed change answer from=%" PRIu64, from);
+        return;
+    }
+    struct waiter *waiter = waiters_find(&node->waiters, seq);
+    if (waiter == NULL || waiter->kind == WAITER_WRITE || waiter->state != WAITER_FORWARDED ||
+        waiter->answered)
+        return;
+    if (verdict != VERDICT_DONE) {
+        end_change(node, waiter, (enum verdict)verdict);
+        return;
+    }
+    waiter->answered = true;
+    waiter->index = index;
+    node->change_answered = true;
+    changes_complete(node);
+}
+
+void changes_complete(struct node *node)
+{
+    if (!node->change_answered)
+        return;
+    node->change_answered = false;
+    struct waiter *waiter = TAILQ_FIRST(&node->waiters.all);
+    while (waiter != NULL) {
+        struct waiter *next = TAILQ_NEXT(waiter, in_all);
+        if (waiter->answered && waiter->index <= node->applied)
+            end_change(node, waiter, VERDICT_DONE);
+        else if (waiter->answered)
+            node->change_answered = true;
+        waiter = next;
+    }
+}
+
+void changes_on_applied(struct node *node, floe_index index, floe_term term)
+{
+    struct waiter *waiter;
+    TAILQ_FOREACH(waiter, &node->waiters.proposed, in_state) {
+        if (waiter->kind != WAITER_WRITE && waiter->index == index && waiter->term == term) {
+            end_change(node, waiter, VERDICT_DONE);
+            return;
+        }
+    }
+}
+
+/* ---- promotion and farewell, by time -------------------------------------------------------------- */
+
+static bool caught_up(const struct floe_progress *progress, floe_index goal)
+{
+    return progress->is_learner && progress->recent_active &&
+           progress->state == FLOE_PROGRESS_REPLICATE && goal > 0 && progress->match >= goal;
+}
+
+static void promote_learners(struct node *node)
+{
+    if (!node_is_leader(node) || node->conf_state.learners.count == 0 ||
+        node->now_ms < node->promote_ms || node->stopping)
+        return;
+    node->promote_ms = node->now_ms + node->options.heartbeat_ms;
+    floe_index goal = node->promote_goal;
+    struct floe_status status = floe_raft_status(node->raft);
+    node->promote_goal = status.basic.hard_state.commit;
+    for (size_t i = 0; i < status.progress_count && node->change_index <= node->applied; i++) {
+        if (!caught_up(&status.progress[i], goal))
+            continue;
+        log_info(node->logger, "learner has caught up, promoting id=%" PRIu64 " match=%" PRIu64,
+                 status.progress[i].id, status.progress[i].match);
+        if (propose_change(node, FLOE_CONF_ADD_NODE, status.progress[i].id, NULL) != FLOE_OK)
+            break;
+    }
+    floe_status_deinit(&status);
+}
+
+void changes_say_farewell(struct node *node, floe_id id)
+{
+    node->farewells = mem_grow(node->farewells, node->farewell_count, &node->farewell_cap,
+                               sizeof *node->farewells);
+    node->farewells[node->farewell_count++] =
+        (struct farewell){.id = id, .until_ms = node->now_ms + NODE_FAREWELL_MS, .next_ms = 0};
+}
+
+static void end_farewell(struct node *node, size_t at)
+{
+    peer_set_remove(node->peers, node->farewells[at].id, true);
+    node->farewells[at] = node->farewells[--node->farewell_count];
+}
+
+void changes_on_removed_ack(struct node *node, floe_id from)
+{
+    for (size_t i = 0; i < node->farewell_count; i++) {
+        if (node->farewells[i].id == from) {
+            end_farewell(node, i);
+            return;
+        }
+    }
+}
+
+static void say_farewells(struct node *node)
+{
+    for (size_t i = node->farewell_count; i-- > 0;) {
+        struct farewell *farewell = &node->farewells[i];
+        if (node->now_ms >= farewell->until_ms) {
+            end_farewell(node, i);
+        } else if (node->now_ms >= farewell->next_ms) {
+            farewell->next_ms = node->now_ms + 2 * (uint64_t)node->options.heartbeat_ms;
+            uint8_t id[8];
+            put_u64(id, farewell->id);
+            if (peer_set_send_note(node->peers, farewell->id, NOTE_REMOVED, id, sizeof id) !=
+                ERR_OK)
+                log_debug(node->logger, "farewell not sent to=%" PRIu64, farewell->id);
+        }
+    }
+}
+
+void changes_tick(struct node *node)
+{
+    promote_learners(node);
+    say_farewells(node);
+}
+
+/* ---- being removed ----------------------------------------------------------------------------------- */
+
+/* The mark on disk makes a restart with this directory say why it does not start. */
+static void mark_removed(struct node *node, const char *how)
+{
+    struct fs_file *file;
+    if (node->fs.ops->open(node->fs.ctx, REMOVED_FILE, FS_OPEN_CREATE_FRESH, &file) != ERR_OK) {
+        log_error(node->logger, "cannot write " REMOVED_FILE " why=%s",
+                  node->fs.ops->last_error(node->fs.ctx));
+        return;
+    }
+    if (node->fs.ops->write(node->fs.ctx, file, 0, how, strlen(how)) != ERR_OK ||
+        node->fs.ops->sync(node->fs.ctx, file) != ERR_OK ||
+        node->fs.ops->sync_dir(node->fs.ctx, "") != ERR_OK)
+        log_error(node->logger, "cannot write " REMOVED_FILE " why=%s",
+                  node->fs.ops->last_error(node->fs.ctx));
+    node->fs.ops->close(node->fs.ctx, file);
+}
+
+bool changes_was_self_removed(struct node *node)
+{
+    struct fs_file *file;
+    if (node->fs.ops->open(node->fs.ctx, REMOVED_FILE, FS_OPEN_READ, &file) != ERR_OK)
+        return false;
+    node->fs.ops->close(node->fs.ctx, file);
+    return true;
+}
+
+void changes_on_self_removed(struct node *node, const char *how)
+{
+    if (node->life != NODE_RUNNING)
+        return;
+    log_info(node->logger, "%s id=%" PRIu64 ": stopping for good", how, node->options.id);
+    mark_removed(node, how);
+    struct waiter *waiter = TAILQ_FIRST(&node->waiters.all);
+    while (waiter != NULL) {
+        struct waiter *next = TAILQ_NEXT(waiter, in_all);
+        if (waiter->kind == WAITER_REMOVE && waiter->member_id == node->options.id)
+            end_change(node, waiter, VERDICT_DONE);
+        waiter = next;
+    }
+    requests_end_all(node);
+    reads_end_all(node);
+    node->life = NODE_REMOVED;
+}

@@ -1,0 +1,117 @@
+/*
+ * The disk side of the pump: appends go to the log at once, acknowledgements that need them are held
+ * with the log position they need, one sync at a time covers everything that has gathered.
+ */
+#include "node/internal.h"
+
+static bool hard_state_given(const struct floe_message *message)
+{
+    return message->term != 0 || message->vote != 0 || message->commit != 0;
+}
+
+/* An installed snapshot: the file is durable already, the log starts anew behind it. */
+static void append_snapshot(struct node *node, const struct floe_snapshot *snapshot)
+{
+    enum err err = wal_mark_snapshot(node->wal, snapshot->index, snapshot->term, false);
+    if (err != ERR_OK) {
+        node_fail(node, "cannot write the log", wal_last_error(node->wal));
+        return;
+    }
+    enum floe_err stored = floe_memstore_apply_snapshot(node->store, snapshot);
+    ASSERT(stored == FLOE_OK);
+    snapshots_install(node, snapshot);
+}
+
+static void append_to_log(struct node *node, const struct floe_message *message)
+{
+    struct floe_hard_state hs = {message->term, message->vote, message->commit};
+    bool given = hard_state_given(message);
+    if (message->entry_count == 0 && !given)
+        return;
+    enum err err = wal_append(node->wal, given ? &hs : NULL, message->entries,
+                              message->entry_count);
+    if (err != ERR_OK) {
+        node_fail(node, "cannot write the log", wal_last_error(node->wal));
+        return;
+    }
+    floe_memstore_append(node->store, message->entries, message->entry_count);
+    if (!given)
+        return;
+    bool promise = hs.term != node->hard_state.term || hs.vote != node->hard_state.vote;
+    node->sync_wanted = node->sync_wanted || promise;
+    node->hard_state = hs;
+    floe_memstore_set_hard_state(node->store, hs);
+}
+
+static void hold(struct node *node, struct floe_message *message)
+{
+    for (size_t i = 0; i < message->response_count; i++) {
+        struct held *held = mem_calloc(1, sizeof *held);
+        held->position = wal_appended(node->wal);
+        held->message = message->responses[i];
+        message->responses[i] = (struct floe_message){0};
+        STAILQ_INSERT_TAIL(&node->held, held, next);
+    }
+}
+
+void durable_append(struct node *node, struct floe_message *message)
+{
+    if (message->snapshot != NULL && message->snapshot->index != 0)
+        append_snapshot(node, message->snapshot);
+    if (node->life != NODE_FAILED)
+        append_to_log(node, message);
+    if (node->life != NODE_FAILED) {
+        hold(node, message);
+        node->sync_wanted = node->sync_wanted || message->entry_count > 0 ||
+                            message->response_count > 0 || message->snapshot != NULL;
+    }
+    floe_message_deinit(message);
+}
+
+void durable_start_sync(struct node *node)
+{
+    if (!node->sync_wanted || wal_sync_in_flight(node->wal) || node->life == NODE_FAILED)
+        return;
+    node->sync_wanted = false;
+    if (wal_appended(node->wal) == wal_durable(node->wal))
+        return;
+    if (wal_sync_start(node->wal) != ERR_OK)
+        node_fail(node, "cannot sync the log", wal_last_error(node->wal));
+}
+
+void durable_on_sync(struct node *node, uint64_t token, enum err outcome)
+{
+    if (wal_sync_finished(node->wal, token, outcome) != ERR_OK)
+        node_fail(node, "cannot sync the log", wal_last_error(node->wal));
+}
+
+bool durable_release(struct node *node)
+{
+    bool stepped = false;
+    struct held *held;
+    while (node->life != NODE_FAILED && (held = STAILQ_FIRST(&node->held)) != NULL &&
+           held->position <= wal_durable(node->wal)) {
+        STAILQ_REMOVE_HEAD(&node->held, next);
+        if (held->message.to == node->options.id) {
+            (void)node_step(node, &held->message);
+            stepped = true;
+        } else {
+            (void)node_send(node, &held->message);
+        }
+        floe_message_deinit(&held->message);
+        mem_free(held);
+    }
+    return stepped;
+}
+
+void durable_deinit(struct node *node)
+{
+    struct held *held;
+    while ((held = STAILQ_FIRST(&node->held)) != NULL) {
+        STAILQ_REMOVE_HEAD(&node->held, next);
+        floe_message_deinit(&held->message);
+        mem_free(held);
+    }
+    if (node->wal != NULL)
+        wal_close(node->wal);
+}

@@ -1,0 +1,285 @@
+/*
+ * The inside of a node, shared by the files of this folder. Each part of the struct belongs to the
+ * file that its comment names; others only read it.
+ */
+#ifndef NODE_INTERNAL_H
+#define NODE_INTERNAL_H
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "node/members.h"
+#include "node/node.h"
+#include "node/waiters.h"
+#include "storage/snapshot_file.h"
+#include "storage/wal.h"
+
+#include <sys/queue.h>
+
+/* Bounds of one turn: work, not time, so that the simulator sees the same. */
+#define NODE_TURN_EVENTS 512u           /* peer events */
+#define NODE_TURN_BATCHES 16u           /* ready batches */
+#define NODE_TURN_APPLY_BYTES (2u << 20)
+#define NODE_TURN_SLICE_BYTES (256u << 10) /* snapshot written or loaded */
+#define NODE_BATCH_ENTRIES 512u         /* proposals in one go */
+#define NODE_BATCH_BYTES (1u << 20)
+#define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
+#define NODE_TRAILING_BYTES_MAX (UINT64_C(32) << 20)
+#define NODE_RETRY_MS 50u      /* before a refused proposal is tried again */
+#define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
+#define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
+
+#define NODE_TOKEN_OWN_SNAPSHOT (SNAPSHOT_TOKEN_BASE + 1)
+#define NODE_TOKEN_INCOMING (SNAPSHOT_TOKEN_BASE + 2)
+
+/* Numbering of notes between nodes (peer_set_send_note). */
+enum node_note {
+    NOTE_NOT_APPENDED = 1,   /* seqs of proposals that the receiver of a MsgProp did not take */
+    NOTE_CHANGE_REQUEST = 2, /* a membership change for the leader to make */
+    NOTE_CHANGE_ANSWER = 3,
+    NOTE_REMOVED = 4,     /* you are no longer a member */
+    NOTE_REMOVED_ACK = 5, /* I know */
+};
+
+/* An acknowledgement that needs the disk: created held, released by position (durable.c). */
+struct held {
+    uint64_t position; /* of the log, bytes */
+    struct floe_message message;
+    STAILQ_ENTRY(held) next;
+};
+
+/* A FLOE_MSG_STORAGE_APPLY being worked off (apply.c). */
+struct apply_job {
+    struct floe_message message;
+    size_t done; /* entries */
+    STAILQ_ENTRY(apply_job) next;
+};
+
+/* A linearizable read (reads.c). */
+struct read {
+    uint64_t token;
+    uint64_t deadline_ms;
+    uint64_t first_seq; /* answers to read index requests from this one on count; 0 = none sent */
+    floe_index index;   /* 0 = no answer yet */
+    bool has_index;
+    TAILQ_ENTRY(read) next;
+};
+
+/* A snapshot of our own being written (snapshots.c). */
+struct own_snapshot {
+    struct kv_view *view; /* NULL: none, or complete */
+    struct snapshot_writer *writer;
+    struct snapshot_meta meta; /* as of the view */
+    bool syncing;
+    bool discard; /* overtaken: throw it away once its sync is done */
+};
+
+/* A snapshot that another member sends (transfers.c). */
+struct incoming_snapshot {
+    struct snapshot_writer *writer; /* NULL: none */
+    floe_id from;
+    struct floe_message message; /* the FLOE_MSG_SNAP to be stepped when the file is durable */
+    bool syncing;
+    bool discard;
+};
+
+/* A snapshot on its way to another member (transfers.c). */
+struct transfer {
+    floe_id to;
+    floe_index index;
+    struct snapshot_reader *reader; /* NULL: all fed */
+};
+
+/* A snapshot file being read into a store (snapshots.c). */
+struct loading {
+    struct snapshot_reader *reader; /* NULL: none */
+    struct kv_loader *loader;
+    floe_index index;
+    floe_term term;
+};
+
+/* A member that was removed and must hear of it (changes.c). */
+struct farewell {
+    floe_id id;
+    uint64_t until_ms;
+    uint64_t next_ms;
+};
+
+struct node {
+    struct node_options options; /* texts are our own copies */
+    const struct logger *logger;
+    struct fs fs;
+    uint64_t now_ms;
+    uint64_t boot; /* drawn at start, part of every ticket */
+
+    /* pump.c */
+    struct floe_raft *raft;
+    struct floe_memstore *store;
+    struct peer_set *peers;
+    uint64_t next_tick_ms;
+    struct floe_soft_state soft_state;
+    bool alone_checked; /* a sole voter has been told not to wait for a time-out */
+    bool more; /* a turn ended at a bound */
+    floe_index leader_commit; /* highest commit seen in a leader's messages */
+
+    /* durable.c */
+    struct wal *wal;
+    STAILQ_HEAD(, held) held;
+    bool sync_wanted;
+    struct floe_hard_state hard_state; /* as last appended to the log */
+
+    /* apply.c */
+    struct kv *kv;
+    STAILQ_HEAD(, apply_job) apply_jobs;
+    floe_index applied;
+    floe_term applied_term;
+    uint64_t applied_bytes; /* since the newest snapshot */
+    struct floe_conf_state conf_state; /* as of applied */
+    struct members members;            /* as of applied */
+
+    /* requests.c */
+    struct waiters waiters;
+    struct node_result *results; /* ring */
+    size_t result_head;
+    size_t result_count;
+    size_t result_cap;
+    uint64_t publish_ms; /* not before this */
+
+    /* reads.c */
+    TAILQ_HEAD(read_list, read) reads;
+    size_t read_count;
+    uint64_t read_seq;      /* last read index request sent */
+    uint64_t read_sent_ms;
+    bool reads_unsent;
+
+    /* changes.c */
+    floe_index change_index; /* our last proposed change; under way while > applied */
+    struct farewell *farewells;
+    size_t farewell_count;
+    size_t farewell_cap;
+    uint64_t promote_ms;
+    bool change_answered;    /* a change waits only for its index to be applied here */
+    floe_index promote_goal; /* commit at the last look; a learner that has it is caught up */
+
+    /* snapshots.c, transfers.c */
+    floe_index snapshot_index; /* newest durable one */
+    struct own_snapshot own;
+    struct loading loading;
+    struct incoming_snapshot incoming;
+    struct transfer *transfers;
+    size_t transfer_count;
+    size_t transfer_cap;
+    uint64_t release_at;  /* log position that must be durable before old segments go */
+    floe_index release_index; /* 0 = nothing to release */
+
+    /* stop.c */
+    bool stopping;
+    uint64_t stop_deadline_ms;
+    uint64_t transfer_sent_ms;
+    enum node_life life;
+    char failure[256];
+};
+
+/* pump.c */
+bool node_is_leader(const struct node *node);
+/* Steps a message, logging what the core refuses. */
+enum floe_err node_step(struct node *node, const struct floe_message *message);
+/* Sends to another member, or reports it unreachable. false: certainly not sent. */
+bool node_send(struct node *node, const struct floe_message *message);
+/* Ends the node: the log cannot be trusted any more. */
+void node_fail(struct node *node, const char *what, const char *detail);
+
+/* durable.c */
+void durable_append(struct node *node, struct floe_message *message); /* takes it over */
+void durable_on_sync(struct node *node, uint64_t token, enum err outcome);
+void durable_start_sync(struct node *node);
+/* Releases what the log's durable position allows; true if something was stepped. */
+bool durable_release(struct node *node);
+void durable_deinit(struct node *node);
+
+/* apply.c */
+void apply_push(struct node *node, struct floe_message *message); /* takes it over */
+/* Applies up to a bound; true if something was stepped into the core. */
+bool apply_some(struct node *node);
+bool apply_has_work(const struct node *node);
+void apply_deinit(struct node *node);
+/* Tells the peers floor about everybody in the table. */
+void apply_members_to_peers(struct node *node);
+
+/* requests.c */
+void requests_result(struct node *node, struct waiter *waiter, struct node_result result);
+void requests_push_result(struct node *node, struct node_result result);
+void requests_propose(struct node *node);
+void requests_expire(struct node *node);
+/* An entry of ours was applied. */
+void requests_on_applied(struct node *node, uint64_t seq, struct node_result result);
+/* index was applied: proposals that stood there and were not met are proved dead. */
+void requests_on_index(struct node *node, floe_index index);
+void requests_on_snapshot(struct node *node, floe_index index);
+void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len);
+/* Tells the sender of a MsgProp that nothing of it was appended. */
+void requests_refuse_forwarded(struct node *node, const struct floe_message *message);
+/* A forwarded MsgProp that certainly never left. */
+void requests_on_unsent(struct node *node, const struct floe_message *message);
+/* Everything ends: nothing queued will be done, the rest is unknown. */
+void requests_end_all(struct node *node);
+void requests_publish(struct node *node);
+
+/* reads.c */
+void reads_send(struct node *node);
+void reads_on_state(struct node *node, const struct floe_read_state *state);
+void reads_complete(struct node *node);
+void reads_end_all(struct node *node);
+void reads_on_leader(struct node *node);
+
+/* changes.c */
+/* Tries to get a queued change done; may end the waiter. */
+void changes_attempt(struct node *node, struct waiter *waiter);
+void changes_on_request(struct node *node, floe_id from, const uint8_t *data, size_t len);
+void changes_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);
+/* A configuration entry at (term, index) was applied. */
+void changes_on_applied(struct node *node, floe_index index, floe_term term);
+/* An answered change whose index is applied here ends. */
+void changes_complete(struct node *node);
+void changes_say_farewell(struct node *node, floe_id id);
+void changes_on_removed_ack(struct node *node, floe_id from);
+void changes_tick(struct node *node);
+/* Does the directory belong to a member that was removed? */
+bool changes_was_self_removed(struct node *node);
+/* This member is out: remembers it on disk, ends everything. */
+void changes_on_self_removed(struct node *node, const char *how);
+
+/* snapshots.c */
+void snapshots_maybe_start(struct node *node);
+void snapshots_work(struct node *node);
+bool snapshots_have_work(const struct node *node);
+void snapshots_on_sync(struct node *node, uint64_t token, enum err outcome);
+/* The core took over a snapshot whose file is durable: reads it in. */
+void snapshots_install(struct node *node, const struct floe_snapshot *snapshot);
+void snapshots_release(struct node *node);
+void snapshots_deinit(struct node *node);
+/* Reads a whole snapshot file at start. */
+enum err snapshots_recover(struct node *node, floe_index index, struct buf *why);
+enum err snapshots_reader_open(struct node *node, floe_index index, struct snapshot_reader **out);
+
+/* transfers.c */
+void transfers_send(struct node *node, const struct floe_message *message);
+void transfers_feed(struct node *node);
+void transfers_on_sent(struct node *node, floe_id to, bool ok);
+void transfers_on_begin(struct node *node, struct peer_event *event);
+void transfers_on_record(struct node *node, const struct peer_event *event);
+void transfers_on_abort(struct node *node, floe_id from);
+void transfers_on_sync(struct node *node, enum err outcome);
+void transfers_deinit(struct node *node);
+/* Lowest index that a running transfer still needs the log behind; UINT64_MAX: none. */
+floe_index transfers_hold_back(const struct node *node);
+
+/* recover.c */
+enum err recover_open(struct node *node, struct buf *why);
+
+/* stop.c */
+/* Asks the most advanced other voter to take over, at most once an election time; false: there
+ * is nobody. */
+bool stop_transfer_away(struct node *node);
+void stop_pump(struct node *node);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * One member: the one place that knows the order persist -> send -> apply -> answer.
+ *
+ * No socket, file or clock: files through struct fs, peers through struct peer_set, time as an
+ * argument. Requests go in with a token of the caller's; for each exactly one result with that token
+ * comes out of the result queue, also when nothing works (by request_timeout_ms).
+ */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/logger.h"
+#include "kv/kv.h"
+#include "peer/peer.h"
+#include "storage/fs.h"
+
+#include <floe/raft.h>
+
+struct node;
+
+struct node_member_option {
+    floe_id id;
+    const char *address; /* "host:port" of the peer listener, canonical */
+};
+
+struct node_options {
+    floe_id id;
+    const char *name;
+    const char *cluster;
+    const char *http_address; /* advertised client address, "host:port" */
+    const char *peer_address; /* advertised peer address, "host:port" */
+    const struct node_member_option *members; /* first start only; includes this one */
+    size_t member_count;
+    bool join; /* start without a membership of one's own and wait to be added */
+    uint32_t heartbeat_ms;
+    uint32_t election_ms;
+    uint64_t snapshot_entries;
+    size_t pending_bytes;        /* bound of requests under way */
+    uint32_t request_timeout_ms;
+    uint64_t seed;
+    struct fs fs;
+    const struct logger *logger;
+};
+
+/* Recovers from fs or starts afresh. why gets a text for the operator on error. ERR_MISMATCH: the
+ * data directory is another member's or cluster's; ERR_NOT_FOUND: it was removed from the
+ * cluster; ERR_CORRUPT, ERR_VERSION, ERR_IO. */
+enum err node_open(const struct node_options *options, uint64_t now_ms, struct node **out,
+                   struct buf *why) MUST_USE;
+void node_free(struct node *node);
+
+/* ---- turns ------------------------------------------------------------------------------------------ */
+
+/* Once a turn of the loop, after its callbacks: does all that is ready, bounded. */
+void node_pump(struct node *node, uint64_t now_ms);
+/* There is work left that waits for nothing: turn again without sleeping. */
+bool node_has_work(const struct node *node);
+/* When node_pump wants to be called at the latest, now_ms clock. */
+uint64_t node_next_deadline_ms(const struct node *node);
+struct peer_set *node_peers(struct node *node); /* for io to connect */
+/* Starts an orderly stop: hands leadership over, answers what waits, syncs. */
+void node_stop(struct node *node, uint64_t now_ms);
+
+enum node_life {
+    NODE_RUNNING,
+    NODE_STOPPED, /* after node_stop: everything is answered and durable */
+    NODE_REMOVED, /* this member was removed from the cluster and everything is answered */
+    NODE_FAILED,  /* the log cannot be written: end the process (node_failure) */
+};
+enum node_life node_life(const struct node *node);
+const char *node_failure(const struct node *node);
+
+/* ---- requests ------------------------------------------------------------------------------------------ */
+
+/* A write; command is borrowed for the call (node encodes it). */
+void node_write(struct node *node, uint64_t token, const struct kv_command *command,
+                uint64_t now_ms);
+/* A barrier: NODE_OK once everything committed before this call anywhere is applied here; read
+ * node_kv then, in the same turn. */
+void node_read(struct node *node, uint64_t token, uint64_t now_ms);
+/* Adds a member at peer address (canonical "host:port"), first as a learner. */
+void node_add_member(struct node *node, uint64_t token, floe_id id, const char *address,
+                     uint64_t now_ms);
+void node_remove_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms);
+
+enum node_outcome {
+    NODE_OK,
+    NODE_CONDITION_FAILED, /* write: mod_revision is the key's current one */
+    NODE_KEY_NOT_FOUND,    /* delete of nothing */
+    NODE_NOT_DONE,         /* certainly not done: no leader in time, or stopping; try again */
+    NODE_UNKNOWN,          /* may or may not be done */
+    NODE_OVERLOADED,       /* certainly not done: over pending_bytes */
+    NODE_CONFLICT,         /* member: id in use or removed once */
+    NODE_MEMBER_NOT_FOUND,
+    NODE_CHANGE_UNDER_WAY, /* member: another change has not ended yet; try again */
+    NODE_REFUSED,          /* member: e.g. removing the last voter; text says why */
+};
+
+struct node_result {
+    uint64_t token;
+    enum node_outcome outcome;
+    uint64_t revision;     /* of the store after a write */
+    uint64_t mod_revision; /* of the key */
+    floe_term term;        /* of the write's log entry */
+    floe_index index;
+    const char *text; /* more about outcome, or NULL; static */
+};
+bool node_next_result(struct node *node, struct node_result *out);
+
+/* ---- looking --------------------------------------------------------------------------------------------- */
+
+const struct kv *node_kv(const struct node *node);
+
+struct node_member {
+    floe_id id;
+    bool learner;
+    bool is_self;
+    const char *name;         /* "" until it has published one; borrowed until the next pump */
+    const char *peer_address; /* borrowed likewise */
+    const char *http_address;
+    bool has_progress; /* only at the leader, for others than itself */
+    struct floe_progress progress;
+    bool connected;
+    bool ever_heard;
+    uint64_t heard_ms_ago; /* if ever_heard */
+};
+
+struct node_status {
+    floe_id id;
+    const char *name;
+    const char *cluster;
+    const char *role; /* "leader", "follower", "candidate", "pre-candidate", "learner" */
+    floe_term term;
+    floe_id leader; /* 0 = none */
+    floe_index commit;
+    floe_index applied;
+    floe_index last_index;
+    floe_index snapshot_index;
+    uint64_t revision;
+    bool caught_up;     /* applied what was committed when a leader was last heard, no snapshot loading */
+    const char *reason; /* if not ready: why */
+    struct node_member *members; /* ascending by id */
+    size_t member_count;
+};
+/* Owned by caller. */
+struct node_status node_status(const struct node *node, uint64_t now_ms);
+void node_status_deinit(struct node_status *status);
+/* Cheap: leader 0 = none. */
+floe_id node_leader(const struct node *node);
+
+#endif

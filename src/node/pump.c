@@ -1,0 +1,288 @@
+/*
+ * The pump: the one order of persist -> send -> apply -> answer.
+ *
+ *   1. what came in goes into the core: finished syncs, messages, ticks, proposals, reads
+ *   2. while there is a batch: log it, send what needs no disk, queue what is committed for apply
+ *   3. start one sync for all that has gathered
+ *   4. release what waited for the disk; answer reads and writes that are applied
+ */
+#include "node/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+bool node_is_leader(const struct node *node)
+{
+    return node->soft_state.state == FLOE_STATE_LEADER;
+}
+
+floe_id node_leader(const struct node *node)
+{
+    return node->soft_state.lead;
+}
+
+void node_fail(struct node *node, const char *what, const char *detail)
+{
+    if (node->life == NODE_FAILED)
+        return;
+    (void)snprintf(node->failure, sizeof node->failure, "%s: %s", what, detail);
+    log_error(node->logger, "%s", node->failure);
+    node->life = NODE_FAILED;
+}
+
+enum floe_err node_step(struct node *node, const struct floe_message *message)
+{
+    enum floe_err err = floe_raft_step(node->raft, message);
+    if (err != FLOE_OK && err != FLOE_ERR_PROPOSAL_DROPPED)
+        log_debug(node->logger, "message refused type=%s from=%" PRIu64 " why=%s",
+                  floe_message_type_name(message->type), message->from, floe_strerror(err));
+    return err;
+}
+
+/* ---- messages out ------------------------------------------------------------------------------- */
+
+bool node_send(struct node *node, const struct floe_message *message)
+{
+    if (message->type == FLOE_MSG_SNAP) {
+        transfers_send(node, message);
+        return true;
+    }
+    enum err err = peer_set_send(node->peers, message);
+    if (err == ERR_OK)
+        return true;
+    if (message->type == FLOE_MSG_PROP)
+        requests_on_unsent(node, message);
+    if (message->type == FLOE_MSG_APP)
+        floe_raft_report_unreachable(node->raft, message->to);
+    return false;
+}
+
+static void dispatch(struct node *node, struct floe_message *message)
+{
+    if (message->to == FLOE_ID_APPEND_THREAD) {
+        durable_append(node, message);
+        *message = (struct floe_message){0};
+    } else if (message->to == FLOE_ID_APPLY_THREAD) {
+        apply_push(node, message);
+    } else if (message->to == node->options.id) {
+        (void)node_step(node, message);
+    } else {
+        (void)node_send(node, message);
+    }
+}
+
+static void on_soft_state(struct node *node, struct floe_soft_state now)
+{
+    struct floe_soft_state was = node->soft_state;
+    node->soft_state = now;
+    if (now.lead == was.lead)
+        return;
+    floe_term term = floe_raft_basic_status(node->raft).hard_state.term;
+    node->leader_commit = 0;
+    if (now.lead == 0)
+        log_info(node->logger, "leader lost term=%" PRIu64 " was=%" PRIu64, term, was.lead);
+    else
+        log_info(node->logger, "leader elected id=%" PRIu64 " term=%" PRIu64 "%s", now.lead, term,
+                 now.lead == node->options.id ? " (this member)" : "");
+    reads_on_leader(node);
+    node->transfer_sent_ms = 0;
+    node->publish_ms = 0;
+}
+
+static void handle_batch(struct node *node)
+{
+    struct floe_ready ready;
+    floe_raft_ready(node->raft, &ready);
+    if (ready.has_soft_state)
+        on_soft_state(node, ready.soft_state);
+    for (size_t i = 0; i < ready.read_state_count; i++)
+        reads_on_state(node, &ready.read_states[i]);
+    for (size_t i = 0; i < ready.message_count && node->life == NODE_RUNNING; i++)
+        dispatch(node, &ready.messages[i]);
+    floe_ready_deinit(&ready);
+}
+
+/* ---- messages in ---------------------------------------------------------------------------------- */
+
+/* Forwarded proposals and reads end here if this member would have to send them on: two members
+ * that take each other for the leader would bounce them for ever. */
+static bool would_bounce(const struct node *node, const struct floe_message *message)
+{
+    return (message->type == FLOE_MSG_PROP || message->type == FLOE_MSG_READ_INDEX ||
+            message->type == FLOE_MSG_TRANSFER_LEADER) &&
+           floe_raft_basic_status(node->raft).soft_state.state != FLOE_STATE_LEADER;
+}
+
+static void on_message(struct node *node, const struct floe_message *message)
+{
+    if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
+        node->leader_commit = message->commit;
+    if (would_bounce(node, message)) {
+        if (message->type == FLOE_MSG_PROP)
+            requests_refuse_forwarded(node, message);
+        return;
+    }
+    if (node_step(node, message) == FLOE_ERR_PROPOSAL_DROPPED)
+        requests_refuse_forwarded(node, message);
+}
+
+static void on_note(struct node *node, const struct peer_event *event)
+{
+    switch ((enum node_note)event->kind) {
+    case NOTE_NOT_APPENDED:
+        requests_on_not_appended(node, event->data.data, event->data.len);
+        return;
+    case NOTE_CHANGE_REQUEST:
+        changes_on_request(node, event->id, event->data.data, event->data.len);
+        return;
+    case NOTE_CHANGE_ANSWER:
+        changes_on_answer(node, event->id, event->data.data, event->data.len);
+        return;
+    case NOTE_REMOVED:
+        if (event->data.len != 8 || get_u64(event->data.data) != node->options.id)
+            break;
+        if (peer_set_send_note(node->peers, event->id, NOTE_REMOVED_ACK, NULL, 0) != ERR_OK)
+            log_debug(node->logger, "note lost to=%" PRIu64, event->id);
+        changes_on_self_removed(node, "this member was removed from the cluster");
+        return;
+    case NOTE_REMOVED_ACK: changes_on_removed_ack(node, event->id); return;
+    }
+    log_debug(node->logger, "unknown note kind=%u from=%" PRIu64, event->kind, event->id);
+}
+
+static void on_refused(struct node *node, const struct peer_event *event)
+{
+    if (event->kind == PEER_REFUSED_REMOVED)
+        changes_on_self_removed(node, "another member says: removed from the cluster");
+}
+
+static void on_event(struct node *node, struct peer_event *event)
+{
+    switch (event->type) {
+    case PEER_EVENT_MESSAGE: on_message(node, &event->message); return;
+    case PEER_EVENT_NOTE: on_note(node, event); return;
+    case PEER_EVENT_CONNECTED: return;
+    case PEER_EVENT_UNREACHABLE: floe_raft_report_unreachable(node->raft, event->id); return;
+    case PEER_EVENT_SNAPSHOT_BEGIN: transfers_on_begin(node, event); return;
+    case PEER_EVENT_SNAPSHOT_RECORD: transfers_on_record(node, event); return;
+    case PEER_EVENT_SNAPSHOT_ABORT: transfers_on_abort(node, event->id); return;
+    case PEER_EVENT_SNAPSHOT_SENT: transfers_on_sent(node, event->id, event->ok); return;
+    case PEER_EVENT_REFUSED: on_refused(node, event); return;
+    }
+}
+
+static void drain_events(struct node *node)
+{
+    for (unsigned i = 0; i < NODE_TURN_EVENTS && node->life == NODE_RUNNING; i++) {
+        struct peer_event event;
+        if (!peer_set_next_event(node->peers, &event))
+            return;
+        on_event(node, &event);
+        peer_event_deinit(&event);
+    }
+    node->more = true;
+}
+
+static void drain_syncs(struct node *node)
+{
+    uint64_t token;
+    enum err outcome;
+    while (node->life != NODE_FAILED &&
+           node->fs.ops->sync_poll(node->fs.ctx, &token, &outcome)) {
+        if (token >= SNAPSHOT_TOKEN_BASE)
+            snapshots_on_sync(node, token, outcome);
+        else
+            durable_on_sync(node, token, outcome);
+    }
+}
+
+/* After a pause of the process (or a long turn) time is not made up for tick by tick: what came
+ * in meanwhile is stepped first, and an election needs a full time-out of silence. */
+static void run_ticks(struct node *node)
+{
+    if (node->now_ms < node->next_tick_ms)
+        return;
+    uint64_t late_ms = node->now_ms - node->next_tick_ms;
+    unsigned due = late_ms < 3 * (uint64_t)node->options.heartbeat_ms
+                       ? 1 + (unsigned)(late_ms / node->options.heartbeat_ms)
+                       : 1;
+    for (unsigned i = 0; i < due; i++)
+        floe_raft_tick(node->raft);
+    node->next_tick_ms += (uint64_t)due * node->options.heartbeat_ms;
+    if (node->next_tick_ms <= node->now_ms)
+        node->next_tick_ms = node->now_ms + node->options.heartbeat_ms;
+    peer_set_tick(node->peers, node->now_ms);
+    if (wal_prepare(node->wal) != ERR_OK)
+        log_warn(node->logger, "next log segment not prepared why=%s", wal_last_error(node->wal));
+}
+
+/* ---- the turn --------------------------------------------------------------------------------------- */
+
+static void run_batches(struct node *node)
+{
+    for (unsigned i = 0; i < NODE_TURN_BATCHES && node->life == NODE_RUNNING; i++) {
+        bool batch = floe_raft_has_ready(node->raft);
+        if (batch)
+            handle_batch(node);
+        durable_start_sync(node);
+        drain_syncs(node); /* an inline sync is done already */
+        bool released = durable_release(node);
+        bool applied = apply_some(node);
+        if (!batch && !released && !applied)
+            return;
+    }
+    node->more = true;
+}
+
+/* A sole voter need not wait for an election time-out: nobody else could be in the way. */
+static void campaign_if_alone(struct node *node)
+{
+    const struct floe_ids *voters = &node->conf_state.voters;
+    if (node->alone_checked || node->applied < node->hard_state.commit || node->applied == 0)
+        return;
+    node->alone_checked = true;
+    if (voters->count == 1 && voters->id[0] == node->options.id &&
+        node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0)
+        (void)floe_raft_campaign(node->raft);
+}
+
+void node_pump(struct node *node, uint64_t now_ms)
+{
+    node->now_ms = now_ms;
+    node->more = false;
+    if (node->life != NODE_RUNNING)
+        return;
+    drain_syncs(node);
+    drain_events(node);
+    run_ticks(node);
+    changes_tick(node);
+    requests_publish(node);
+    requests_propose(node);
+    reads_send(node);
+    run_batches(node);
+    campaign_if_alone(node);
+    changes_complete(node);
+    reads_complete(node);
+    requests_expire(node);
+    snapshots_maybe_start(node);
+    snapshots_work(node);
+    transfers_feed(node);
+    stop_pump(node);
+}
+
+bool node_has_work(const struct node *node)
+{
+    if (node->life != NODE_RUNNING)
+        return false;
+    return node->more || floe_raft_has_ready(node->raft) || apply_has_work(node) ||
+           snapshots_have_work(node);
+}
+
+uint64_t node_next_deadline_ms(const struct node *node)
+{
+    uint64_t deadline = node->next_tick_ms;
+    const struct waiter *oldest = TAILQ_FIRST(&node->waiters.all);
+    if (oldest != NULL && oldest->deadline_ms < deadline)
+        deadline = oldest->deadline_ms;
+    return deadline;
+}

@@ -1,0 +1,222 @@
+/*
+ * From files to a running core. The newest snapshot file counts, also one that is newer than the
+ * log's mark (a crash between rename and mark): it holds a committed prefix in any case.
+ */
+#include "node/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void core_log(void *arg, enum floe_log_level level, const char *text)
+{
+    const struct node *node = arg;
+    static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_ERROR};
+    logger_log(node->logger, levels[level], "raft: %s", text);
+}
+
+static enum err open_core(struct node *node, struct buf *why)
+{
+    uint32_t ticks = node->options.election_ms / node->options.heartbeat_ms;
+    struct floe_config config = {.id = node->options.id,
+                                 .election_tick = ticks > 2 ? ticks : 2,
+                                 .heartbeat_tick = 1,
+                                 .storage = floe_memstore_storage(node->store),
+                                 .applied = node->applied,
+                                 .async_storage_writes = true,
+                                 .max_size_per_msg = UINT64_C(1) << 20,
+                                 .max_committed_size_per_ready = UINT64_C(4) << 20,
+                                 .max_uncommitted_entries_size = node->options.pending_bytes,
+                                 .max_inflight_msgs = 256,
+                                 .max_inflight_bytes = UINT64_C(8) << 20,
+                                 .check_quorum = true,
+                                 .pre_vote = true,
+                                 .step_down_on_removal = true,
+                                 .seed = node->options.seed,
+                                 .log = core_log,
+                                 .log_arg = node};
+    if (floe_raft_new(&config, &node->raft) == FLOE_OK)
+        return ERR_OK;
+    buf_printf(why, "the consensus core does not take the configuration (see the log)");
+    return ERR_INVALID;
+}
+
+/* First start of a cluster: every member writes the same entries. */
+static enum err bootstrap(struct node *node, struct buf *why)
+{
+    size_t count = node->options.member_count;
+    floe_id *ids = mem_calloc(count, sizeof *ids);
+    struct floe_blob **contexts = mem_calloc(count, sizeof *contexts);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = node->options.members[i].id;
+        contexts[i] = member_context_encode(node->options.members[i].address);
+    }
+    enum floe_err err = floe_raft_bootstrap(node->raft, ids, contexts, count);
+    for (size_t i = 0; i < count; i++)
+        floe_blob_unref(contexts[i]);
+    mem_free(contexts);
+    mem_free(ids);
+    if (err == FLOE_OK)
+        return ERR_OK;
+    buf_printf(why, "cannot start a new cluster: %s", floe_strerror(err));
+    return ERR_INVALID;
+}
+
+static enum err check_identity(const struct node *node, const struct wal_meta *meta,
+                               struct buf *why)
+{
+    if (meta->id != node->options.id) {
+        buf_printf(why,
+                   "the data directory belongs to member %" PRIu64 ", the configuration says "
+                   "id = %" PRIu64,
+                   meta->id, node->options.id);
+        return ERR_MISMATCH;
+    }
+    if (strcmp(meta->cluster, node->options.cluster) != 0) {
+        buf_printf(why,
+                   "the data directory belongs to cluster \"%s\", the configuration says \"%s\"",
+                   meta->cluster, node->options.cluster);
+        return ERR_MISMATCH;
+    }
+    return ERR_OK;
+}
+
+/* Does the log hold the snapshot's last entry? Then what is behind it is a valid continuation. */
+static bool log_continues(const struct wal_recovered *log, const struct snapshot_meta *meta)
+{
+    if (meta->index == log->snapshot_index)
+        return true;
+    if (meta->index < log->snapshot_index + 1)
+        return false;
+    size_t at = (size_t)(meta->index - log->snapshot_index - 1);
+    return at < log->entry_count && log->entries[at].term == meta->term;
+}
+
+/* Fills the memory log: snapshot, then the entries behind it. */
+static enum err fill_store(struct node *node, struct wal_recovered *log, floe_index newest,
+                           struct buf *why)
+{
+    struct snapshot_meta meta = {.index = 0};
+    if (newest != 0) {
+        meta.index = node->applied;
+        meta.term = node->applied_term;
+        struct floe_snapshot snapshot = {
+            .index = meta.index, .term = meta.term, .conf_state = node->conf_state};
+        if (floe_memstore_apply_snapshot(node->store, &snapshot) != FLOE_OK)
+            return ERR_CORRUPT;
+    }
+    bool continues = log_continues(log, &meta);
+    size_t skip = (size_t)(meta.index - log->snapshot_index);
+    if (continues && skip < log->entry_count)
+        floe_memstore_append(node->store, log->entries + skip, log->entry_count - skip);
+    struct floe_hard_state hs = log->hard_state;
+    if (hs.commit < meta.index)
+        hs.commit = meta.index;
+    if (hs.term < meta.term)
+        hs = (struct floe_hard_state){.term = meta.term, .vote = 0, .commit = hs.commit};
+    if (hs.commit > floe_memstore_last_index(node->store)) {
+        buf_printf(why,
+                   "the log ends at %" PRIu64 " but says that %" PRIu64 " was committed: its end "
+                   "is missing",
+                   floe_memstore_last_index(node->store), hs.commit);
+        return ERR_CORRUPT;
+    }
+    if (hs.term != 0 || hs.commit != 0)
+        floe_memstore_set_hard_state(node->store, hs);
+    node->hard_state = hs;
+    if (meta.index == log->snapshot_index)
+        return ERR_OK;
+    enum err err = wal_mark_snapshot(node->wal, meta.index, meta.term, continues);
+    if (err == ERR_OK)
+        err = wal_append(node->wal, &hs, NULL, 0);
+    if (err == ERR_OK)
+        err = wal_sync_now(node->wal);
+    return err;
+}
+
+static void warn_if_members_differ(const struct node *node)
+{
+    bool differ = node->members.count != node->options.member_count;
+    for (size_t i = 0; i < node->options.member_count && !differ; i++) {
+        const struct member *member =
+            members_find(&node->members, node->options.members[i].id);
+        differ = member == NULL ||
+                 strcmp(member->peer_address, node->options.members[i].address) != 0;
+    }
+    if (differ && node->members.count > 0)
+        log_warn(node->logger, "the member list of the data directory differs from the "
+                               "configuration file's and wins");
+}
+
+static enum err load_snapshot(struct node *node, const struct wal_recovered *log,
+                              floe_index *newest, struct buf *why)
+{
+    enum err err = snapshot_folder_open(node->fs, node->logger, newest);
+    if (err != ERR_OK) {
+        buf_printf(why, "snap/: %s", node->fs.ops->last_error(node->fs.ctx));
+        return err;
+    }
+    if (*newest < log->snapshot_index) {
+        buf_printf(why,
+                   "the log starts behind a snapshot at %" PRIu64 " that is missing from snap/",
+                   log->snapshot_index);
+        return ERR_CORRUPT;
+    }
+    return *newest != 0 ? snapshots_recover(node, *newest, why) : ERR_OK;
+}
+
+static enum err recover_from(struct node *node, struct wal_recovered *log, struct buf *why)
+{
+    bool empty = log->entry_count == 0 && log->hard_state.term == 0 && log->snapshot_index == 0;
+    enum err err = ERR_OK;
+    if (!log->fresh)
+        err = check_identity(node, &log->meta, why);
+    floe_index newest = 0;
+    if (err == ERR_OK)
+        err = load_snapshot(node, log, &newest, why);
+    if (err == ERR_OK)
+        err = fill_store(node, log, newest, why);
+    if (err == ERR_OK && log->fresh) {
+        struct wal_meta meta = {.id = node->options.id};
+        memcpy(meta.cluster, node->options.cluster, strlen(node->options.cluster) + 1);
+        err = wal_create(node->wal, &meta);
+    }
+    if (err == ERR_OK)
+        err = open_core(node, why);
+    if (err == ERR_OK && empty && newest == 0 && !node->options.join)
+        err = bootstrap(node, why);
+    if (err != ERR_OK)
+        return err;
+    bool unborn = empty && newest == 0;
+    peer_set_accept_unknown(node->peers, unborn && node->options.join);
+    if (newest != 0)
+        warn_if_members_differ(node);
+    log_info(node->logger,
+             "started id=%" PRIu64 " cluster=%s term=%" PRIu64 " commit=%" PRIu64
+             " snapshot=%" PRIu64 " last=%" PRIu64 " torn_bytes=%" PRIu64 "%s",
+             node->options.id, node->options.cluster, node->hard_state.term,
+             node->hard_state.commit, node->snapshot_index,
+             floe_memstore_last_index(node->store), log->torn_bytes,
+             !unborn              ? ""
+             : node->options.join ? " (new, waits to be added)"
+                                  : " (new)");
+    return ERR_OK;
+}
+
+enum err recover_open(struct node *node, struct buf *why)
+{
+    if (changes_was_self_removed(node)) {
+        buf_printf(why, "this member was removed from the cluster; its id cannot be used again "
+                        "(use a new id and a new data directory)");
+        return ERR_NOT_FOUND;
+    }
+    struct wal_options options = {.fs = node->fs, .logger = node->logger};
+    struct wal_recovered log = {0};
+    enum err err = wal_open(&options, &node->wal, &log, why);
+    if (err != ERR_OK)
+        return err;
+    err = recover_from(node, &log, why);
+    wal_recovered_deinit(&log);
+    if (err != ERR_OK && why->len == 0)
+        buf_printf(why, "recovery failed: %s (%s)", err_str(err), wal_last_error(node->wal));
+    return err;
+}

@@ -1,0 +1,319 @@
+/*
+ * Every write has a ticket that always ends: done, certainly not done, or unknown.
+ *
+ * Writes are proposed in batches, once a turn, as soon as there is a leader. A proposal is tried
+ * again only when it is certain that the last try can have no effect.
+ */
+#include "node/internal.h"
+
+#include "codec/pack.h"
+#include "node/envelope.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- results ---------------------------------------------------------------------------------- */
+
+void requests_push_result(struct node *node, struct node_result result)
+{
+    if (node->result_count == node->result_cap) {
+        size_t cap = node->result_cap > 0 ? node->result_cap * 2 : 64;
+        struct node_result *ring = mem_calloc(cap, sizeof *ring);
+        for (size_t i = 0; i < node->result_count; i++)
+            ring[i] = node->results[(node->result_head + i) % node->result_cap];
+        mem_free(node->results);
+        node->results = ring;
+        node->result_cap = cap;
+        node->result_head = 0;
+    }
+    node->results[(node->result_head + node->result_count++) % node->result_cap] = result;
+}
+
+bool node_next_result(struct node *node, struct node_result *out)
+{
+    if (node->result_count == 0)
+        return false;
+    *out = node->results[node->result_head];
+    node->result_head = (node->result_head + 1) % node->result_cap;
+    node->result_count--;
+    return true;
+}
+
+void requests_result(struct node *node, struct waiter *waiter, struct node_result result)
+{
+    if (!waiter->internal) {
+        result.token = waiter->token;
+        requests_push_result(node, result);
+    }
+    waiters_end(&node->waiters, waiter);
+}
+
+/* ---- requests come in --------------------------------------------------------------------------- */
+
+static bool refuse_at_once(struct node *node, uint64_t token, size_t bytes)
+{
+    struct node_result result = {.token = token, .outcome = NODE_NOT_DONE};
+    if (node->stopping || node->life != NODE_RUNNING) {
+        result.text = "this member is stopping";
+    } else if (node->waiters.bytes + bytes > node->options.pending_bytes) {
+        result.outcome = NODE_OVERLOADED;
+        result.text = "too many bytes of requests are under way";
+    } else {
+        return false;
+    }
+    requests_push_result(node, result);
+    return true;
+}
+
+static struct waiter *add_write(struct node *node, enum envelope_kind kind, const struct buf *payload,
+                                uint64_t now_ms)
+{
+    struct envelope envelope = {.kind = kind,
+                                .origin = node->options.id,
+                                .boot = node->boot,
+                                .seq = node->waiters.last_seq + 1,
+                                .payload = payload->data,
+                                .payload_len = payload->len};
+    struct floe_blob *blob = envelope_encode(&envelope);
+    size_t bytes = floe_blob_size(blob) + sizeof(struct waiter);
+    struct waiter *waiter = waiters_add(&node->waiters, WAITER_WRITE, blob, bytes,
+                                        now_ms + node->options.request_timeout_ms);
+    ASSERT(waiter->seq == envelope.seq);
+    return waiter;
+}
+
+void node_write(struct node *node, uint64_t token, const struct kv_command *command,
+                uint64_t now_ms)
+{
+    if (refuse_at_once(node, token, command->key_len + command->value_len + 512))
+        return;
+    struct buf payload = {0};
+    kv_command_put(&payload, command);
+    add_write(node, ENVELOPE_KV, &payload, now_ms)->token = token;
+    buf_deinit(&payload);
+}
+
+static struct waiter *add_change(struct node *node, enum waiter_kind kind, uint64_t token,
+                                 floe_id id, uint64_t now_ms)
+{
+    struct waiter *waiter = waiters_add(&node->waiters, kind, NULL, sizeof(struct waiter),
+                                        now_ms + node->options.request_timeout_ms);
+    waiter->token = token;
+    waiter->member_id = id;
+    return waiter;
+}
+
+void node_add_member(struct node *node, uint64_t token, floe_id id, const char *address,
+                     uint64_t now_ms)
+{
+    ASSERT(strlen(address) < ADDR_TEXT_MAX);
+    if (refuse_at_once(node, token, sizeof(struct waiter)))
+        return;
+    struct waiter *waiter = add_change(node, WAITER_ADD, token, id, now_ms);
+    memcpy(waiter->address, address, strlen(address) + 1);
+}
+
+void node_remove_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms)
+{
+    if (refuse_at_once(node, token, sizeof(struct waiter)))
+        return;
+    (void)add_change(node, WAITER_REMOVE, token, id, now_ms);
+}
+
+/* ---- proposing ---------------------------------------------------------------------------------- */
+
+struct batch {
+    struct waiter *waiter[NODE_BATCH_ENTRIES];
+    struct floe_blob *data[NODE_BATCH_ENTRIES];
+    size_t count;
+    size_t bytes;
+};
+
+static void requeue(struct node *node, struct waiter *waiter, uint64_t wait_ms)
+{
+    waiter->retry_ms = node->now_ms + wait_ms;
+    waiters_set_state(&node->waiters, waiter, WAITER_QUEUED);
+}
+
+/* At the leader: the places that the batch has got. */
+static void mark_proposed(struct node *node, const struct batch *batch)
+{
+    struct floe_basic_status status = floe_raft_basic_status(node->raft);
+    ASSERT(status.last_index >= batch->count);
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->waiter[i]->index = status.last_index - batch->count + 1 + i;
+        batch->waiter[i]->term = status.hard_state.term;
+        waiters_set_state(&node->waiters, batch->waiter[i], WAITER_PROPOSED);
+    }
+}
+
+/* false: the core takes nothing more now. */
+static bool propose_batch(struct node *node, const struct batch *batch)
+{
+    if (batch->count == 0)
+        return true;
+    bool leader = node_is_leader(node);
+    if (floe_raft_propose_batch(node->raft, batch->data, batch->count) != FLOE_OK) {
+        for (size_t i = 0; i < batch->count; i++)
+            batch->waiter[i]->retry_ms = node->now_ms + NODE_RETRY_MS;
+        return false;
+    }
+    if (leader) {
+        mark_proposed(node, batch);
+        return true;
+    }
+    for (size_t i = 0; i < batch->count; i++)
+        waiters_set_state(&node->waiters, batch->waiter[i], WAITER_FORWARDED);
+    return true;
+}
+
+void requests_propose(struct node *node)
+{
+    if (node_leader(node) == 0 || TAILQ_EMPTY(&node->waiters.queued))
+        return;
+    struct batch batch = {.count = 0};
+    struct waiter *waiter = TAILQ_FIRST(&node->waiters.queued);
+    struct waiter *next;
+    for (; waiter != NULL; waiter = next) {
+        next = TAILQ_NEXT(waiter, in_state);
+        if (waiter->retry_ms > node->now_ms)
+            continue;
+        if (waiter->kind != WAITER_WRITE) {
+            changes_attempt(node, waiter);
+            continue;
+        }
+        batch.waiter[batch.count] = waiter;
+        batch.data[batch.count++] = waiter->data;
+        batch.bytes += waiter->bytes;
+        if (batch.count < NODE_BATCH_ENTRIES && batch.bytes < NODE_BATCH_BYTES)
+            continue;
+        if (!propose_batch(node, &batch))
+            return;
+        batch.count = 0;
+        batch.bytes = 0;
+    }
+    (void)propose_batch(node, &batch);
+}
+
+/* ---- what becomes of proposals --------------------------------------------------------------------- */
+
+void requests_on_applied(struct node *node, uint64_t seq, struct node_result result)
+{
+    struct waiter *waiter = waiters_find(&node->waiters, seq);
+    if (waiter != NULL && waiter->kind == WAITER_WRITE)
+        requests_result(node, waiter, result);
+}
+
+void requests_on_index(struct node *node, floe_index index)
+{
+    struct waiter *waiter;
+    while ((waiter = TAILQ_FIRST(&node->waiters.proposed)) != NULL && waiter->index <= index)
+        requeue(node, waiter, 0);
+}
+
+void requests_on_snapshot(struct node *node, floe_index index)
+{
+    struct waiter *waiter;
+    while ((waiter = TAILQ_FIRST(&node->waiters.proposed)) != NULL && waiter->index <= index)
+        waiters_set_state(&node->waiters, waiter, WAITER_UNKNOWABLE);
+}
+
+void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len)
+{
+    struct unpack in = unpack_init(data, len);
+    uint32_t count = unpack_array(&in);
+    uint64_t boot = unpack_u64(&in);
+    for (uint32_t i = 1; i < count && !in.failed && boot == node->boot; i++) {
+        struct waiter *waiter = waiters_find(&node->waiters, unpack_u64(&in));
+        if (!in.failed && waiter != NULL && waiter->state == WAITER_FORWARDED)
+            requeue(node, waiter, NODE_RETRY_MS);
+    }
+}
+
+void requests_refuse_forwarded(struct node *node, const struct floe_message *message)
+{
+    struct buf seqs = {0};
+    uint32_t count = 0;
+    uint64_t boot = 0;
+    for (size_t i = 0; i < message->entry_count; i++) {
+        struct envelope envelope;
+        if (message->entries[i].type != FLOE_ENTRY_NORMAL ||
+            envelope_decode(message->entries[i].data, &envelope) != ERR_OK ||
+            envelope.origin != message->from)
+            continue;
+        boot = envelope.boot;
+        pack_u64(&seqs, envelope.seq);
+        count++;
+    }
+    if (count > 0) {
+        struct buf note = {0};
+        pack_array(&note, count + 1);
+        pack_u64(&note, boot);
+        buf_add(&note, seqs.data, seqs.len);
+        if (peer_set_send_note(node->peers, message->from, NOTE_NOT_APPENDED, note.data,
+                               note.len) != ERR_OK)
+            log_debug(node->logger, "note lost to=%" PRIu64, message->from);
+        buf_deinit(&note);
+    }
+    buf_deinit(&seqs);
+}
+
+/* A forwarded batch that certainly never left this process. */
+void requests_on_unsent(struct node *node, const struct floe_message *message)
+{
+    for (size_t i = 0; i < message->entry_count; i++) {
+        struct envelope envelope;
+        if (envelope_decode(message->entries[i].data, &envelope) != ERR_OK ||
+            envelope.origin != node->options.id || envelope.boot != node->boot)
+            continue;
+        struct waiter *waiter = waiters_find(&node->waiters, envelope.seq);
+        if (waiter != NULL && waiter->state == WAITER_FORWARDED)
+            requeue(node, waiter, NODE_RETRY_MS);
+    }
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------- */
+
+static void end_waiter(struct node *node, struct waiter *waiter, const char *not_done)
+{
+    bool nowhere = waiter->state == WAITER_QUEUED && !waiter->answered;
+    struct node_result result = {.outcome = nowhere ? NODE_NOT_DONE : NODE_UNKNOWN,
+                                 .text = nowhere ? not_done
+                                                 : "the outcome is not known: it may still be done"};
+    requests_result(node, waiter, result);
+}
+
+void requests_expire(struct node *node)
+{
+    struct waiter *waiter;
+    while ((waiter = TAILQ_FIRST(&node->waiters.all)) != NULL &&
+           waiter->deadline_ms <= node->now_ms)
+        end_waiter(node, waiter, node_leader(node) == 0 ? "there is no leader"
+                                                        : "the leader could not take it in time");
+}
+
+void requests_end_all(struct node *node)
+{
+    struct waiter *waiter;
+    while ((waiter = TAILQ_FIRST(&node->waiters.all)) != NULL)
+        end_waiter(node, waiter, "this member is stopping");
+}
+
+/* ---- the member's own name and address ---------------------------------------------------------------- */
+
+void requests_publish(struct node *node)
+{
+    const struct member *self = members_find(&node->members, node->options.id);
+    if (self == NULL || node_leader(node) == 0 || node->now_ms < node->publish_ms ||
+        node->stopping)
+        return;
+    if (strcmp(self->name, node->options.name) == 0 &&
+        strcmp(self->http_address, node->options.http_address) == 0)
+        return;
+    struct buf payload = {0};
+    member_info_encode(&payload, node->options.id, node->options.name,
+                       node->options.http_address);
+    add_write(node, ENVELOPE_MEMBER_INFO, &payload, node->now_ms)->internal = true;
+    node->publish_ms = node->now_ms + node->options.request_timeout_ms;
+    buf_deinit(&payload);
+}

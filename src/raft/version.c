@@ -1,0 +1,6 @@
+#include <floe/raft.h>
+
+const char *floe_version(void)
+{
+    return FLOE_VERSION;
+}

@@ -1,0 +1,90 @@
+/*
+ * The write-ahead log: wal/<16 hex of a segment number>.wal, records of codec/record.h.
+ *
+ * Appends go to the file at once (page cache) and become durable with a sync that covers everything
+ * before it; one sync at a time is in flight (group commit, thesis 10.2.1). Any error of a write or
+ * sync is final: the owner ends the process, nothing is retried.
+ */
+#ifndef STORAGE_WAL_H
+#define STORAGE_WAL_H
+
+#include "base/buf.h"
+#include "base/logger.h"
+#include "storage/fs.h"
+
+#include <floe/types.h>
+
+#define WAL_FORMAT_VERSION 1
+#define WAL_CLUSTER_MAX 128 /* bytes of a cluster name */
+
+struct wal;
+
+/* Who this log belongs to; first record of every segment. */
+struct wal_meta {
+    floe_id id;
+    char cluster[WAL_CLUSTER_MAX + 1];
+};
+
+struct wal_options {
+    struct fs fs;
+    const struct logger *logger;
+    uint64_t first_segment_bytes; /* 0: 4 MiB */
+    uint64_t segment_bytes;       /* 0: 16 MiB; a record larger than it gets a segment of its own */
+    uint64_t max_record_bytes;    /* 0: 64 MiB; larger lengths are damage */
+};
+
+/* What was found. Owned by caller (wal_recovered_deinit). */
+struct wal_recovered {
+    bool fresh; /* there was no log: everything else is zero */
+    struct wal_meta meta;
+    struct floe_hard_state hard_state;
+    floe_index snapshot_index; /* newest snapshot mark; entries before or at it are left out */
+    floe_term snapshot_term;
+    struct floe_entry *entries; /* contiguous, from snapshot_index + 1 */
+    size_t entry_count;
+    uint64_t torn_bytes; /* cut off behind the last valid record */
+};
+void wal_recovered_deinit(struct wal_recovered *recovered);
+
+/* Opens or creates the log below "wal/". why (may be NULL) gets a text for the operator that names
+ * file and offset. ERR_CORRUPT: damage in front of valid records, or a gap; ERR_VERSION; ERR_IO. */
+enum err wal_open(const struct wal_options *options, struct wal **out,
+                  struct wal_recovered *recovered, struct buf *why) MUST_USE;
+void wal_close(struct wal *wal); /* without a sync */
+
+/* First call on a fresh log: writes whose it is, durable on return. */
+enum err wal_create(struct wal *wal, const struct wal_meta *meta) MUST_USE;
+
+/* Appends in this order: entries (which may replace a suffix: the newest record of an index wins
+ * and cuts what was behind it), then the hard state (NULL: unchanged). */
+enum err wal_append(struct wal *wal, const struct floe_hard_state *hard_state,
+                    const struct floe_entry *entries, size_t count) MUST_USE;
+/* The log continues behind this snapshot; entries beyond index that were appended before stay
+ * valid only if keep_suffix (own snapshot), else they are gone (installed snapshot). The
+ * snapshot file must be durable already. */
+enum err wal_mark_snapshot(struct wal *wal, floe_index index, floe_term term,
+                           bool keep_suffix) MUST_USE;
+
+/* Positions are bytes appended since the log was opened; they only grow. */
+uint64_t wal_appended(const struct wal *wal);
+uint64_t wal_durable(const struct wal *wal);
+bool wal_sync_in_flight(const struct wal *wal);
+/* Starts a sync of everything appended, if there is something and none is in flight. Tokens used
+ * are WAL_TOKEN_BASE + small numbers. */
+enum err wal_sync_start(struct wal *wal) MUST_USE;
+/* Tells a finished sync (from fs sync_poll); moves wal_durable. */
+enum err wal_sync_finished(struct wal *wal, uint64_t token, enum err outcome) MUST_USE;
+/* Blocking: everything appended is durable on return (at stop only). */
+enum err wal_sync_now(struct wal *wal) MUST_USE;
+#define WAL_TOKEN_BASE (UINT64_C(1) << 32)
+
+/* Entries up to index are in a durable snapshot and will not be read again: whole segments that
+ * hold nothing newer are removed (at most a few a call); a mark must have been written. */
+enum err wal_release(struct wal *wal, floe_index index) MUST_USE;
+/* Background work, called now and then: prepares the next segment under a spare name. */
+enum err wal_prepare(struct wal *wal) MUST_USE;
+uint64_t wal_segment_count(const struct wal *wal);
+/* For messages: what went wrong last, e.g. "write wal/000000000000001a.wal: No space left". */
+const char *wal_last_error(const struct wal *wal);
+
+#endif
