@@ -1,0 +1,128 @@
+/* What the node says of itself: health, livez, readyz, status, version. All answered at once. */
+#include "api/internal.h"
+#include "base/assert.h"
+
+static void put_health(struct api_json *json, const struct node_status *status)
+{
+    api_json_str(json, "health", status->leader != 0 ? "true" : "false");
+    api_json_u64(json, "id", status->id);
+    api_json_str(json, "role", status->role);
+    api_json_u64(json, "term", status->term);
+    api_json_u64(json, "leader", status->leader);
+    api_json_u64(json, "commit", status->commit);
+    api_json_u64(json, "applied", status->applied);
+}
+
+static void respond_health(const struct node_status *status, struct api_response *out)
+{
+    struct api_json json = {0};
+    api_json_open(&json, NULL, '{');
+    put_health(&json, status);
+    api_json_close(&json, '}');
+    api_respond_json(out, status->leader != 0 ? 200 : 503, &json);
+    if (status->leader == 0)
+        api_respond_header(out, "Retry-After", "1");
+}
+
+static void respond_livez(struct api_response *out)
+{
+    struct api_json json = {0};
+    api_json_open(&json, NULL, '{');
+    api_json_bool(&json, "live", true);
+    api_json_close(&json, '}');
+    api_respond_json(out, 200, &json);
+}
+
+static void respond_readyz(const struct node_status *status, struct api_response *out)
+{
+    if (status->leader == 0 || !status->caught_up) {
+        const char *why = status->leader == 0 ? "there is no leader" : "not caught up yet";
+        api_error_response(out, 503, "not_ready", status->reason != NULL ? status->reason : why);
+        return;
+    }
+    struct api_json json = {0};
+    api_json_open(&json, NULL, '{');
+    api_json_bool(&json, "ready", true);
+    api_json_close(&json, '}');
+    api_respond_json(out, 200, &json);
+}
+
+static void put_member(struct api_json *json, const struct node_member *member)
+{
+    api_json_open(json, NULL, '{');
+    api_json_u64(json, "id", member->id);
+    api_json_str(json, "name", member->name);
+    api_json_bool(json, "self", member->is_self);
+    api_json_bool(json, "learner", member->learner);
+    api_json_str(json, "peer_address", member->peer_address);
+    api_json_str(json, "http_address", member->http_address);
+    if (!member->is_self)
+        api_json_bool(json, "connected", member->connected);
+    if (member->ever_heard)
+        api_json_u64(json, "last_heard_ms_ago", member->heard_ms_ago);
+    if (member->has_progress) {
+        api_json_open(json, "progress", '{');
+        api_json_u64(json, "match", member->progress.match);
+        api_json_u64(json, "next", member->progress.next);
+        api_json_str(json, "state", floe_progress_state_name(member->progress.state));
+        api_json_bool(json, "recent_active", member->progress.recent_active);
+        api_json_bool(json, "paused", member->progress.paused);
+        api_json_u64(json, "pending_snapshot", member->progress.pending_snapshot);
+        api_json_close(json, '}');
+    }
+    api_json_close(json, '}');
+}
+
+static void respond_status(const struct node_status *status, struct api_response *out)
+{
+    struct api_json json = {0};
+    api_json_open(&json, NULL, '{');
+    put_health(&json, status);
+    api_json_str(&json, "name", status->name);
+    api_json_str(&json, "cluster", status->cluster);
+    api_json_str(&json, "version", FLOE_VERSION);
+    api_json_bool(&json, "ready", status->leader != 0 && status->caught_up);
+    if (status->reason != NULL)
+        api_json_str(&json, "reason", status->reason);
+    api_json_u64(&json, "revision", status->revision);
+    api_json_u64(&json, "last_index", status->last_index);
+    api_json_u64(&json, "snapshot_index", status->snapshot_index);
+    api_json_open(&json, "members", '[');
+    for (size_t i = 0; i < status->member_count; i++)
+        put_member(&json, &status->members[i]);
+    api_json_close(&json, ']');
+    api_json_close(&json, '}');
+    api_respond_json(out, 200, &json);
+}
+
+static void respond_version(struct api_response *out)
+{
+    struct api_json json = {0};
+    api_json_open(&json, NULL, '{');
+    api_json_str(&json, "floe", FLOE_VERSION);
+    api_json_u64(&json, "api", API_REVISION);
+    api_json_u64(&json, "protocol", PEER_PROTOCOL_VERSION);
+    api_json_close(&json, '}');
+    api_respond_json(out, 200, &json);
+}
+
+void api_health_handle(struct api *api, const struct api_call *call, struct api_response *out)
+{
+    enum api_route route = call->target.route;
+    if (route == API_ROUTE_LIVEZ) {
+        respond_livez(out);
+        return;
+    }
+    if (route == API_ROUTE_VERSION) {
+        respond_version(out);
+        return;
+    }
+    struct node_status status = node_status(api->node, call->now_ms);
+    if (route == API_ROUTE_HEALTH)
+        respond_health(&status, out);
+    else if (route == API_ROUTE_READYZ)
+        respond_readyz(&status, out);
+    else
+        respond_status(&status, out);
+    node_status_deinit(&status);
+}

@@ -1,0 +1,140 @@
+/* Keys: PUT, GET, HEAD at /KEY and /kv/KEY, DELETE at /kv/KEY. */
+#include "api/internal.h"
+#include "base/assert.h"
+
+#include <inttypes.h>
+
+static bool check_key(const struct api *api, const struct buf *key, struct api_problem *problem)
+{
+    if (key->len == 0)
+        return api_problem_set(problem, 400, "empty_key", "a key cannot be empty");
+    if (key->len > api->limits.key_bytes)
+        return api_problem_set(problem, 414, "key_too_large", "a key has at most %zu bytes",
+                               api->limits.key_bytes);
+    return true;
+}
+
+static bool check_value(const struct api *api, size_t len, struct api_problem *problem)
+{
+    if (len > api->limits.value_bytes)
+        return api_problem_set(problem, 413, "value_too_large", "a value has at most %zu bytes",
+                               api->limits.value_bytes);
+    return true;
+}
+
+static bool handle_write(struct api *api, const struct api_call *call, bool is_put,
+                         struct api_problem *problem)
+{
+    struct evbuffer *body = is_put ? call->request->body : NULL;
+    struct kv_command command = {
+        .op = is_put ? KV_OP_PUT : KV_OP_DELETE,
+        .key = call->target.key.data,
+        .key_len = call->target.key.len,
+        .value_len = body != NULL ? evbuffer_get_length(body) : 0,
+    };
+    struct api_conditions conditions;
+    if (!api_conditions_parse(call->request, &conditions, problem) ||
+        !api_conditions_for_write(&conditions, is_put, &command, problem) ||
+        !check_value(api, command.value_len, problem))
+        return false;
+    if (command.value_len > 0) {
+        command.value = evbuffer_pullup(body, -1);
+        ASSERT_MSG(command.value != NULL, "out of memory");
+    }
+    (void)api_pending_add(api, call, is_put ? API_PENDING_PUT : API_PENDING_DELETE);
+    node_write(api->node, call->token, &command, call->now_ms);
+    return true;
+}
+
+/* true in *at_once: *out is the answer. */
+static bool handle_read(struct api *api, struct api_call *call, struct api_response *out,
+                        bool *at_once, struct api_problem *problem)
+{
+    struct api_conditions conditions;
+    if (!api_target_is_stale(call->target.query, at_once, problem) ||
+        !api_conditions_parse(call->request, &conditions, problem))
+        return false;
+    if (*at_once) {
+        api_key_read(api, &call->target.key, &conditions, out);
+        return true;
+    }
+    struct api_pending *pending = api_pending_add(api, call, API_PENDING_READ);
+    pending->conditions = conditions;
+    pending->key = call->target.key; /* moved */
+    call->target.key = (struct buf){0};
+    node_read(api->node, call->token, call->now_ms);
+    return true;
+}
+
+bool api_key_handle(struct api *api, struct api_call *call, struct api_response *out)
+{
+    enum api_method method = call->request->method;
+    struct api_problem problem;
+    bool at_once = false;
+    bool good = check_key(api, &call->target.key, &problem);
+    if (good && (method == API_GET || method == API_HEAD))
+        good = handle_read(api, call, out, &at_once, &problem);
+    else if (good)
+        good = handle_write(api, call, method == API_PUT, &problem);
+    if (!good)
+        api_respond_problem(out, &problem);
+    return !good || at_once;
+}
+
+static void put_etag(struct api_response *out, uint64_t mod_revision)
+{
+    if (mod_revision != 0)
+        api_respond_header(out, "ETag", "\"%" PRIu64 "\"", mod_revision);
+}
+
+/* Whether the conditions of a GET leave nothing but their status to be said. */
+static bool condition_answers(const struct api_conditions *conditions, const struct kv_item *item,
+                              struct api_response *out)
+{
+    if (conditions->if_match.present && !api_tag_matches(&conditions->if_match, item->mod_revision))
+        api_respond_outcome(out, &(struct node_result){.outcome = NODE_CONDITION_FAILED});
+    else if (api_tag_matches(&conditions->if_none_match, item->mod_revision))
+        out->status = 304;
+    else
+        return false;
+    put_etag(out, item->mod_revision);
+    return true;
+}
+
+void api_key_read(const struct api *api, const struct buf *key,
+                  const struct api_conditions *conditions, struct api_response *out)
+{
+    struct kv_item item;
+    if (!kv_get(node_kv(api->node), key->data, key->len, &item)) {
+        bool must_exist = conditions->if_match.present;
+        api_respond_outcome(out, &(struct node_result){.outcome = must_exist ? NODE_CONDITION_FAILED
+                                                                             : NODE_KEY_NOT_FOUND});
+        return;
+    }
+    if (condition_answers(conditions, &item, out))
+        return;
+    out->status = 200;
+    api_respond_header(out, "Content-Type", "application/octet-stream");
+    api_respond_header(out, "X-Content-Type-Options", "nosniff");
+    put_etag(out, item.mod_revision);
+    out->body = evbuffer_new();
+    ASSERT_MSG(out->body != NULL, "out of memory");
+    ASSERT(evbuffer_add(out->body, item.value, item.value_len) == 0);
+}
+
+void api_key_written(const struct node_result *result, bool with_etag, struct api_response *out)
+{
+    bool decided = result->outcome == NODE_OK || result->outcome == NODE_CONDITION_FAILED ||
+                   result->outcome == NODE_KEY_NOT_FOUND;
+    if (result->outcome == NODE_OK)
+        out->status = 204;
+    else
+        api_respond_outcome(out, result);
+    if (!decided)
+        return;
+    if (with_etag || result->outcome == NODE_CONDITION_FAILED)
+        put_etag(out, result->mod_revision);
+    api_respond_header(out, "X-Floe-Revision", "%" PRIu64, result->revision);
+    api_respond_header(out, "X-Floe-Term", "%" PRIu64, result->term);
+    api_respond_header(out, "X-Floe-Index", "%" PRIu64, result->index);
+}

@@ -1,0 +1,73 @@
+/* POST /ID and DELETE /ID: members, as in raftexample. */
+#include "api/internal.h"
+#include "base/addr.h"
+#include "base/assert.h"
+#include "base/parse.h"
+
+#include <inttypes.h>
+
+static bool parse_id(const struct buf *key, floe_id *out, struct api_problem *problem)
+{
+    const char *text = (const char *)key->data;
+    if (key->len == 0 || parse_u64(text, key->len, out) != ERR_OK || *out == 0)
+        return api_problem_set(problem, 400, "bad_member_id",
+                               "POST and DELETE at the root mean a member: the path must be a "
+                               "decimal id from 1 to 2^64-1; keys are deleted at /kv/KEY");
+    return true;
+}
+
+static bool is_white(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f';
+}
+
+/* canonical has ADDR_TEXT_MAX bytes. */
+static bool parse_address(struct evbuffer *body, char *canonical, struct api_problem *problem)
+{
+    size_t len = body != NULL ? evbuffer_get_length(body) : 0;
+    if (len > API_MEMBER_BODY_BYTES)
+        return api_problem_set(problem, 400, "bad_address", "the body must be one peer address");
+    char text[API_MEMBER_BODY_BYTES];
+    if (len > 0)
+        ASSERT(evbuffer_copyout(body, text, len) == (ev_ssize_t)len);
+    size_t start = 0;
+    while (start < len && is_white(text[start]))
+        start++;
+    while (len > start && is_white(text[len - 1]))
+        len--;
+    struct addr addr;
+    const char *why = "it is empty";
+    if (start == len || addr_parse(text + start, len - start, &addr, &why) != ERR_OK)
+        return api_problem_set(problem, 400, "bad_address",
+                               "the body must be the peer address of the member, e.g. "
+                               "http://10.0.0.4:12379: %s",
+                               why);
+    if (addr_is_wildcard(&addr))
+        return api_problem_set(problem, 400, "bad_address", "others cannot connect to this address");
+    addr_format(&addr, canonical);
+    return true;
+}
+
+bool api_member_handle(struct api *api, const struct api_call *call, struct api_response *out)
+{
+    bool add = call->request->method == API_POST;
+    struct api_problem problem;
+    floe_id id = 0;
+    char address[ADDR_TEXT_MAX];
+    bool good = parse_id(&call->target.key, &id, &problem);
+    if (good && add)
+        good = parse_address(call->request->body, address, &problem);
+    if (good && add && id >= FLOE_ID_APPLY_THREAD)
+        good = api_problem_set(&problem, 400, "bad_member_id",
+                               "the two largest ids are kept for the library itself");
+    if (!good) {
+        api_respond_problem(out, &problem);
+        return true;
+    }
+    (void)api_pending_add(api, call, API_PENDING_MEMBER);
+    if (add)
+        node_add_member(api->node, call->token, id, address, call->now_ms);
+    else
+        node_remove_member(api->node, call->token, id, call->now_ms);
+    return false;
+}

@@ -1,0 +1,114 @@
+/* The forms of answers that all handlers share: headers, JSON, refusals, outcomes of the node. */
+#include "api/internal.h"
+#include "base/assert.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool api_problem_set(struct api_problem *problem, int status, const char *code, const char *format,
+                     ...)
+{
+    problem->status = status;
+    problem->code = code;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(problem->text, sizeof problem->text, format, args);
+    va_end(args);
+    return false;
+}
+
+void api_respond_header(struct api_response *out, const char *name, const char *format, ...)
+{
+    ASSERT(out->header_count < API_HEADERS_MAX);
+    char *value = out->headers[out->header_count].value;
+    size_t size = sizeof out->headers[0].value;
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(value, size, format, args);
+    va_end(args);
+    ASSERT(len >= 0 && (size_t)len < size);
+    out->headers[out->header_count++].name = name;
+}
+
+void api_respond_json(struct api_response *out, int status, struct api_json *json)
+{
+    out->status = status;
+    api_respond_header(out, "Content-Type", "application/json");
+    api_respond_header(out, "X-Content-Type-Options", "nosniff");
+    buf_add_u8(&json->text, '\n');
+    ASSERT(out->body == NULL);
+    out->body = evbuffer_new();
+    ASSERT_MSG(out->body != NULL, "out of memory");
+    ASSERT(evbuffer_add(out->body, json->text.data, json->text.len) == 0);
+    buf_deinit(&json->text);
+}
+
+void api_error_response(struct api_response *out, int status, const char *code, const char *text)
+{
+    uint64_t token = out->token;
+    *out = (struct api_response){.token = token, .head = out->head};
+    struct api_json json = {0};
+    api_json_open(&json, NULL, '{');
+    api_json_str(&json, "error", text);
+    api_json_str(&json, "code", code);
+    api_json_close(&json, '}');
+    api_respond_json(out, status, &json);
+    if (status == 503 || status == 429)
+        api_respond_header(out, "Retry-After", "1");
+}
+
+void api_respond_problem(struct api_response *out, const struct api_problem *problem)
+{
+    api_error_response(out, problem->status, problem->code, problem->text);
+}
+
+void api_respond_method(struct api_response *out, const char *allow)
+{
+    struct api_problem problem;
+    (void)api_problem_set(&problem, 405, "method_not_allowed", "this path takes %s", allow);
+    api_respond_problem(out, &problem);
+    api_respond_header(out, "Allow", "%s", allow);
+}
+
+struct outcome_form {
+    int status;
+    const char *code;
+    const char *text; /* unless the result has its own */
+};
+
+static struct outcome_form outcome_form(enum node_outcome outcome)
+{
+    switch (outcome) {
+    case NODE_CONDITION_FAILED:
+        return (struct outcome_form){412, "condition_failed", "the key is not as the condition asks"};
+    case NODE_KEY_NOT_FOUND:
+        return (struct outcome_form){404, "key_not_found", "no such key"};
+    case NODE_NOT_DONE:
+        return (struct outcome_form){503, "not_done",
+                                     "certainly not done: no leader in time; try again"};
+    case NODE_UNKNOWN:
+        return (struct outcome_form){504, "outcome_unknown",
+                                     "it may or may not be done: the answer did not come in time"};
+    case NODE_OVERLOADED:
+        return (struct outcome_form){429, "overloaded",
+                                     "certainly not done: too much is under way; try again"};
+    case NODE_CONFLICT:
+        return (struct outcome_form){409, "member_conflict", "the id is in use or was removed once"};
+    case NODE_MEMBER_NOT_FOUND:
+        return (struct outcome_form){404, "member_not_found", "no member has this id"};
+    case NODE_CHANGE_UNDER_WAY:
+        return (struct outcome_form){503, "change_under_way",
+                                     "another membership change has not ended yet; try again"};
+    case NODE_REFUSED:
+        return (struct outcome_form){409, "refused", "the cluster cannot do this"};
+    case NODE_OK: break;
+    }
+    UNREACHABLE("not an outcome that refuses");
+}
+
+void api_respond_outcome(struct api_response *out, const struct node_result *result)
+{
+    struct outcome_form form = outcome_form(result->outcome);
+    api_error_response(out, form.status, form.code,
+                       result->text != NULL ? result->text : form.text);
+}
