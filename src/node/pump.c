@@ -115,6 +115,10 @@ static bool would_bounce(const struct node *node, const struct floe_message *mes
 
 static void on_message(struct node *node, const struct floe_message *message)
 {
+    if (message->type == FLOE_MSG_SNAP) {
+        log_warn(node->logger, "snapshot without its file refused from=%" PRIu64, message->from);
+        return;
+    }
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
         node->leader_commit = message->commit;
     if (would_bounce(node, message)) {

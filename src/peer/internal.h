@@ -28,6 +28,12 @@ enum session_state {
     SESSION_CLOSED, /* nothing is sent or heard any more; freed by a tick */
 };
 
+enum session_end {
+    SESSION_END_GONE,  /* io said so: nothing is left to close */
+    SESSION_END_NOW,   /* what is queued is dropped */
+    SESSION_END_FLUSH, /* what is queued is sent first */
+};
+
 /* The snapshot on a connection of the snapshot lane, whichever way it goes. */
 struct transfer {
     struct floe_message message; /* sender, until WELCOME */
@@ -53,7 +59,7 @@ struct session {
     uint64_t added_bytes;   /* ever put into output */
     uint64_t drained_bytes; /* of these, taken by io at the last tick */
     uint64_t ping_end;      /* added_bytes behind the last PING */
-    uint64_t started_ms;    /* dialled or accepted; CLOSED: closed */
+    uint64_t started_ms;    /* dialled or accepted; CLOSED: when that happened */
     uint64_t alive_ms;      /* last sign of life */
     struct transfer transfer;
 };
@@ -94,7 +100,9 @@ struct peer_set {
     uint8_t refused_logged_code;
     peer_link last_link;
     struct session *receiving; /* incoming snapshot without a verdict; NULL: none */
-    struct floe_ids removed;
+    floe_id *removed; /* whose hellos are refused */
+    size_t removed_count;
+    size_t removed_cap;
     TAILQ_HEAD(peer_list, peer) peers;
     TAILQ_HEAD(session_list, session) sessions;
     STAILQ_HEAD(event_list, event_item) events;
@@ -118,18 +126,19 @@ void peer_queue_clear(struct peer_set *set);
 /* ---- session.c: life and output of a connection ---- */
 struct session *session_find(const struct peer_set *set, peer_link link); /* not CLOSED ones */
 struct session *session_new(struct peer_set *set, enum session_state state, const char *where);
-struct session *session_dial(struct peer_set *set, const struct peer *peer, enum peer_lane lane);
+struct session *session_dial(struct peer_set *set, struct peer *peer, enum peer_lane lane);
 void session_free(struct peer_set *set, struct session *session);
 /* Takes the bytes of frame (which is empty afterwards) into the output. */
 void session_put(struct session *session, struct buf *frame);
 void session_ping(struct session *session);
-/* Ends it with all consequences: events, back-off, CLOSE for io (unless io said so: gone). */
-void session_close(struct peer_set *set, struct session *session, const char *reason, bool flush);
+/* Ends it with all consequences: events, back-off, CLOSE for io. Again: does nothing. */
+void session_end(struct peer_set *set, struct session *session, enum session_end end,
+                 const char *reason);
 /* The other side broke the protocol: a warn line, and the end. */
 void session_violation(struct peer_set *set, struct session *session, const char *what);
 size_t session_queued(const struct session *session);
 
-/* ---- input.c / handshake.c ---- */
+/* ---- handshake.c ---- */
 void handshake_on_connected(struct peer_set *set, struct session *session);
 void handshake_on_frame(struct peer_set *set, struct session *session,
                         const struct record *frame);
@@ -137,10 +146,12 @@ void handshake_on_frame(struct peer_set *set, struct session *session,
 /* ---- snapshot.c ---- */
 void snapshot_on_welcome(struct peer_set *set, struct session *session);
 void snapshot_on_frame(struct peer_set *set, struct session *session, const struct record *frame);
+/* The connection has ended: what is under way has failed. refusal: enum peer_refusal or 0. */
 void snapshot_on_end(struct peer_set *set, struct session *session, uint8_t refusal);
+/* Nothing has moved for so long that it is given up though the link lives. */
+bool snapshot_is_stuck(const struct peer_set *set, const struct session *session);
 
 /* ---- timer.c ---- */
-void peer_dial(struct peer_set *set, struct peer *peer);
 /* An out link failed: when to dial again. */
 void peer_back_off(struct peer_set *set, struct peer *peer);
 /* The peer has just shown that it lives. */

@@ -1,0 +1,10 @@
+/* The one clock of floed: time that only goes forward. */
+#ifndef IO_CLOCK_H
+#define IO_CLOCK_H
+
+#include <stdint.h>
+
+/* Milliseconds since some fixed point of this boot; never 0, never less than before. */
+uint64_t clock_now_ms(void);
+
+#endif

@@ -1,0 +1,115 @@
+/* Two readers that disagree about where a request ends let one smuggle a request past the other
+ * (RFC 9112 11.2): whatever is ambiguous is refused. */
+#include "io/http_check.h"
+
+#include <event2/keyvalq_struct.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+static bool is_token(const char *name)
+{
+    if (*name == '\0')
+        return false;
+    for (; *name != '\0'; name++) {
+        bool alnum = (*name >= '0' && *name <= '9') || (*name >= 'a' && *name <= 'z') ||
+                     (*name >= 'A' && *name <= 'Z');
+        if (!alnum && strchr("!#$%&'*+-.^_`|~", *name) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* evhttp keeps blanks at the end. */
+static size_t trimmed_len(const char *value)
+{
+    size_t len = strlen(value);
+    while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+        len--;
+    return len;
+}
+
+static bool is_digits(const char *value)
+{
+    size_t len = trimmed_len(value);
+    return len > 0 && len <= 19 && strspn(value, "0123456789") == len;
+}
+
+static bool is_zero(const char *value)
+{
+    return strspn(value, "0") == trimmed_len(value);
+}
+
+static bool is_chunked(const char *value)
+{
+    return trimmed_len(value) == 7 && strncasecmp(value, "chunked", 7) == 0;
+}
+
+/* evhttp reads a body only of these; of any other it would take the body for the next request. */
+static bool may_have_body(enum evhttp_cmd_type method)
+{
+    return method == EVHTTP_REQ_PUT || method == EVHTTP_REQ_POST || method == EVHTTP_REQ_PATCH;
+}
+
+const char *http_check_framing(struct evhttp_request *request)
+{
+    const char *length = NULL;
+    const char *encoding = NULL;
+    const char *host = NULL;
+    struct evkeyval *header;
+    TAILQ_FOREACH(header, evhttp_request_get_input_headers(request), next) {
+        const char **seen = NULL;
+        if (!is_token(header->key))
+            return "a header name is not a token";
+        if (strcasecmp(header->key, "Content-Length") == 0)
+            seen = &length;
+        else if (strcasecmp(header->key, "Transfer-Encoding") == 0)
+            seen = &encoding;
+        else if (strcasecmp(header->key, "Host") == 0)
+            seen = &host;
+        if (seen != NULL && *seen != NULL)
+            return "Content-Length, Transfer-Encoding and Host can each be there only once";
+        if (seen != NULL)
+            *seen = header->value;
+    }
+    if (length != NULL && encoding != NULL)
+        return "Content-Length and Transfer-Encoding exclude each other";
+    if (length != NULL && !is_digits(length))
+        return "Content-Length must be decimal digits";
+    if (encoding != NULL && !is_chunked(encoding))
+        return "the only transfer encoding is chunked";
+    bool has_body = encoding != NULL || (length != NULL && !is_zero(length));
+    if (has_body && !may_have_body(evhttp_request_get_command(request)))
+        return "this method takes no body";
+    return NULL;
+}
+
+const char *http_check_phrase(int status)
+{
+    static const struct {
+        int status;
+        const char *phrase;
+    } phrases[] = {
+        {200, "OK"},
+        {204, "No Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++) {
+        if (phrases[i].status == status)
+            return phrases[i].phrase;
+    }
+    return "Unknown";
+}

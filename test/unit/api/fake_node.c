@@ -1,0 +1,186 @@
+/* The fake behind fake_node.h: a list of keys, a queue of results, nothing else. */
+#include "fake_node.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define KEYS_MAX 32
+#define RESULTS_MAX 4096
+
+struct fake_item {
+    uint8_t *key;
+    size_t key_len;
+    uint8_t *value;
+    size_t value_len;
+    uint64_t mod_revision;
+};
+
+struct fake_node fake;
+static struct fake_item items[KEYS_MAX];
+static size_t item_count;
+static struct node_result results[RESULTS_MAX];
+static size_t result_first;
+static size_t result_count;
+
+void fake_node_reset(void)
+{
+    for (size_t i = 0; i < item_count; i++) {
+        mem_free(items[i].key);
+        mem_free(items[i].value);
+    }
+    item_count = 0;
+    result_first = result_count = 0;
+    memset(&fake, 0, sizeof fake);
+    fake.status = (struct node_status){
+        .id = 1,
+        .name = "n1",
+        .cluster = "floe",
+        .role = "leader",
+        .term = 2,
+        .leader = 1,
+        .commit = 9,
+        .applied = 9,
+        .caught_up = true,
+    };
+}
+
+void fake_node_answer_token(uint64_t token, struct node_result result)
+{
+    ASSERT(result_count < RESULTS_MAX);
+    result.token = token;
+    results[(result_first + result_count++) % RESULTS_MAX] = result;
+}
+
+void fake_node_answer(struct node_result result)
+{
+    fake_node_answer_token(fake.token, result);
+}
+
+void fake_node_put(const void *key, size_t key_len, const void *value, size_t value_len,
+                   uint64_t mod_revision)
+{
+    size_t at = 0;
+    while (at < item_count &&
+           !(items[at].key_len == key_len && memcmp(items[at].key, key, key_len) == 0))
+        at++;
+    ASSERT(at < KEYS_MAX);
+    if (at == item_count)
+        item_count++;
+    mem_free(items[at].key);
+    mem_free(items[at].value);
+    items[at] = (struct fake_item){mem_dup(key, key_len), key_len, mem_dup(value, value_len),
+                                   value_len, mod_revision};
+}
+
+static void note(enum fake_call call, uint64_t token)
+{
+    fake.call = call;
+    fake.calls++;
+    fake.token = token;
+    if (fake.auto_answer)
+        fake_node_answer(fake.result);
+}
+
+void node_write(struct node *node, uint64_t token, const struct kv_command *command, uint64_t now_ms)
+{
+    (void)node;
+    (void)now_ms;
+    ASSERT(command->key_len <= sizeof fake.key);
+    fake.command = *command;
+    memcpy(fake.key, command->key, command->key_len);
+    fake.command.key = fake.key;
+    fake.value_len = command->value_len;
+    if (command->value_len > 0) {
+        size_t some = command->value_len < sizeof fake.value_start ? command->value_len
+                                                                   : sizeof fake.value_start;
+        memcpy(fake.value_start, command->value, some);
+    }
+    fake.command.value = fake.value_start;
+    note(FAKE_WRITE, token);
+    if (fake.auto_answer && command->op == KV_OP_PUT)
+        fake_node_put(command->key, command->key_len, command->value, command->value_len, 7);
+}
+
+void node_read(struct node *node, uint64_t token, uint64_t now_ms)
+{
+    (void)node;
+    (void)now_ms;
+    note(FAKE_READ, token);
+}
+
+void node_add_member(struct node *node, uint64_t token, floe_id id, const char *address,
+                     uint64_t now_ms)
+{
+    (void)node;
+    (void)now_ms;
+    fake.id = id;
+    (void)snprintf(fake.address, sizeof fake.address, "%s", address);
+    note(FAKE_ADD, token);
+}
+
+void node_remove_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms)
+{
+    (void)node;
+    (void)now_ms;
+    fake.id = id;
+    note(FAKE_REMOVE, token);
+}
+
+bool node_next_result(struct node *node, struct node_result *out)
+{
+    (void)node;
+    if (result_count == 0)
+        return false;
+    *out = results[result_first];
+    result_first = (result_first + 1) % RESULTS_MAX;
+    result_count--;
+    return true;
+}
+
+const struct kv *node_kv(const struct node *node)
+{
+    (void)node;
+    return NULL;
+}
+
+bool kv_get(const struct kv *kv, const uint8_t *key, size_t key_len, struct kv_item *out)
+{
+    (void)kv;
+    for (size_t i = 0; i < item_count; i++) {
+        if (items[i].key_len != key_len || memcmp(items[i].key, key, key_len) != 0)
+            continue;
+        *out = (struct kv_item){.key = items[i].key,
+                                .key_len = key_len,
+                                .value = items[i].value,
+                                .value_len = items[i].value_len,
+                                .mod_revision = items[i].mod_revision};
+        return true;
+    }
+    return false;
+}
+
+struct node_status node_status(const struct node *node, uint64_t now_ms)
+{
+    (void)node;
+    (void)now_ms;
+    return fake.status;
+}
+
+void node_status_deinit(struct node_status *status)
+{
+    (void)status;
+}
+
+floe_id node_leader(const struct node *node)
+{
+    (void)node;
+    return fake.status.leader;
+}
+
+const char *floe_progress_state_name(enum floe_progress_state state)
+{
+    return state == FLOE_PROGRESS_REPLICATE ? "StateReplicate" : "StateProbe";
+}
