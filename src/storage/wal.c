@@ -1,88 +1,65 @@
 /*
- * The write-ahead log: wal/<16 hex>.wal, numbered from 1 without gaps, oldest first.
+ * The write-ahead log: format, what a crash leaves, and the calls of the owner.
  *
- * A segment is a run of codec/record.h records, then zeros up to the reserved size. The first is
- * META: format version, whose log it is, hard state and snapshot mark as of then, so that older
- * segments can go. Every batch starts with a MARK that says how much of the segment was durable
- * when the batch was written.
+ * FILES
+ *   wal/<16 hex>.wal     segments, numbered from 1 without a gap; names sort by age; the one with
+ *                        the highest number is written. The first has 4 MiB, the others 16 MiB,
+ *                        reserved and zero-filled ahead; a record that is larger has a segment of
+ *                        its own.
+ *   wal/<16 hex>.spare   the next segment, prepared in the background. It becomes a segment by its
+ *                        first record being written and a rename.
  *
- * What a crash can leave, and what replay makes of it:
- *  - wal/next.spare: a segment prepared but not used; removed.
- *  - A last segment without a valid META: the crash came between rename and first sync. Removed;
- *    the one before it was durable as a whole before it was made.
- *  - Invalid bytes in the last segment with no MARK behind them that claims them durable: batches
- *    that were never synced, of which any part may have reached the disk. Cut.
- *  - Invalid bytes that a later MARK says were durable: damage, refused with file and offset.
- *  - Segments wholly behind a snapshot: the crash came before they were removed. Harmless.
+ * RECORDS (codec/record.h), not aligned, each payload starting with 16 bytes:
+ *   8  position: log position of this record, bytes over all segments since the log was created
+ *   8  durable:  log position up to which everything was known to be on disk when it was written
+ *   HEAD   first of each segment, index = its number. msgpack array: format version, id and cluster
+ *          name of the owner, hard state (term, vote, commit), snapshot mark (index, term), last
+ *          index of the log; all as of then, so that older segments can go
+ *   ENTRY  one log entry. The newest record of an index wins and removes what was behind it
+ *   STATE  hard state; the newest wins
+ *   MARK   a durable snapshot: the log continues behind its index; body 1: entries behind it that
+ *          came before stay (own snapshot), 0: they are gone (installed snapshot)
+ * Zeros behind the last record are the normal end of a segment.
+ *
+ * WHAT A CRASH LEAVES, and what opening does with it
+ * - A torn tail: bytes that no sync covered may be there or not, in any order, page by page, also
+ *   over the end of a segment when a rotation happened in between. Reading stops at the first
+ *   record that is not valid. Then all that follows is searched, byte by byte, for a valid record
+ *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut,
+ *   younger segments are removed (youngest first), and zeros are made durable before anything new
+ *   is written, so that no stale record can show up behind a new one later. One is found: bytes
+ *   that were promised are damaged; ERR_CORRUPT with file and offset, and nothing is changed.
+ *   Damage within the very last sync cannot be told from a torn tail unless something was written
+ *   after it; wal_sync_now at an orderly stop therefore writes one more STATE record.
+ * - A segment without a valid first record: rotation broke off before its sync; a torn tail that
+ *   begins at its offset 0, and it is removed. (Segment 1 is synced before it gets its name, so
+ *   there, and in the oldest segment generally, it is damage.)
+ * - The new segment is there but the end of the one before it is not: a torn tail in the older one.
+ * - A *.spare: removed.
+ * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
+ *   left has no gap; entries at or before the mark are left out.
+ * - An empty wal/ or none: a log that was never created.
+ * - Records that were read but perhaps not synced (the process died, not the machine): opening
+ *   syncs them before it returns, since the owner will count on them.
  */
 #include "storage/wal.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "codec/pack.h"
-#include "codec/raft_codec.h"
 #include "storage/wal_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #define FIRST_SEGMENT_BYTES (UINT64_C(4) << 20)
 #define SEGMENT_BYTES (UINT64_C(16) << 20)
 #define RECORD_BYTES_MAX (UINT64_C(64) << 20)
-#define RELEASE_MAX 16 /* segments removed in one call */
+#define RELEASE_COUNT 2 /* files a call; each costs a sync of the directory */
 
-void wal_segment_name(uint64_t number, char *out)
+static uint64_t or_default(uint64_t value, uint64_t fallback)
 {
-    (void)snprintf(out, WAL_NAME_MAX, "wal/%016" PRIx64 ".wal", number);
+    return value != 0 ? value : fallback;
 }
-
-enum err wal_failed(struct wal *wal, enum err err, const char *what, const char *name)
-{
-    if (err != ERR_OK)
-        (void)snprintf(wal->error, sizeof wal->error, "%s %s: %s", what, name,
-                       wal->fs.ops->last_error(wal->fs.ctx));
-    return err;
-}
-
-const char *wal_last_error(const struct wal *wal)
-{
-    return wal->error;
-}
-
-void wal_push_segment(struct wal *wal, uint64_t number)
-{
-    wal->segments = mem_grow(wal->segments, wal->segment_count, &wal->segment_cap,
-                             sizeof *wal->segments);
-    wal->segments[wal->segment_count++] = (struct wal_segment){.number = number};
-}
-
-static struct wal_segment *current(struct wal *wal)
-{
-    ASSERT(wal->segment_count > 0);
-    return &wal->segments[wal->segment_count - 1];
-}
-
-static const char *current_name(struct wal *wal, char *name)
-{
-    wal_segment_name(current(wal)->number, name);
-    return name;
-}
-
-void wal_put_meta(const struct wal *wal, uint64_t number, struct buf *out)
-{
-    size_t begin = record_begin(out, WAL_META, number, 0);
-    pack_array(out, 6);
-    pack_u64(out, WAL_FORMAT_VERSION);
-    pack_u64(out, wal->meta.id);
-    pack_str(out, wal->meta.cluster);
-    raft_codec_put_hard_state(out, &wal->hard_state);
-    pack_u64(out, wal->snapshot_index);
-    pack_u64(out, wal->snapshot_term);
-    record_end(out, begin);
-}
-
-/* ---- opening and closing -------------------------------------------------------------------------- */
 
 enum err wal_open(const struct wal_options *options, struct wal **out,
                   struct wal_recovered *recovered, struct buf *why)
@@ -90,34 +67,33 @@ enum err wal_open(const struct wal_options *options, struct wal **out,
     struct wal *wal = mem_calloc(1, sizeof *wal);
     wal->fs = options->fs;
     wal->logger = options->logger;
-    wal->options = *options;
-    if (wal->options.first_segment_bytes == 0)
-        wal->options.first_segment_bytes = FIRST_SEGMENT_BYTES;
-    if (wal->options.segment_bytes == 0)
-        wal->options.segment_bytes = SEGMENT_BYTES;
-    if (wal->options.max_record_bytes == 0)
-        wal->options.max_record_bytes = RECORD_BYTES_MAX;
-    *recovered = (struct wal_recovered){0};
-    enum err err = wal_failed(wal, wal->fs.ops->make_dir(wal->fs.ctx, "wal"), "make", "wal");
-    if (err == ERR_OK)
-        err = wal_replay(wal, recovered, why);
+    wal->first_segment_bytes = or_default(options->first_segment_bytes, FIRST_SEGMENT_BYTES);
+    wal->segment_bytes = or_default(options->segment_bytes, SEGMENT_BYTES);
+    wal->max_record_bytes = or_default(options->max_record_bytes, RECORD_BYTES_MAX);
+    ASSERT(wal->max_record_bytes < WAL_SEGMENT_FILE_MAX / 2);
+    struct wal_recovered found = {0};
+    struct buf text = {0};
+    enum err err = wal_replay(wal, &found, &text);
     if (err != ERR_OK) {
-        if (why != NULL && why->len == 0)
-            buf_printf(why, "%s", wal->error[0] != 0 ? wal->error : err_str(err));
-        wal_recovered_deinit(recovered);
+        if (why != NULL)
+            buf_add(why, text.data, text.len);
+        wal_recovered_deinit(&found);
         wal_close(wal);
-        return err;
+    } else {
+        *recovered = found;
+        *out = wal;
     }
-    *out = wal;
-    return ERR_OK;
+    buf_deinit(&text);
+    return err;
 }
 
 void wal_close(struct wal *wal)
 {
-    if (wal->file != NULL)
-        wal->fs.ops->close(wal->fs.ctx, wal->file);
-    if (wal->retired != NULL)
-        wal->fs.ops->close(wal->fs.ctx, wal->retired);
+    for (size_t i = 0; i < wal->segment_count; i++)
+        if (wal->segments[i].file != NULL)
+            wal->fs.ops->close(wal->fs.ctx, wal->segments[i].file);
+    if (wal->spare != NULL)
+        wal->fs.ops->close(wal->fs.ctx, wal->spare);
     mem_free(wal->segments);
     buf_deinit(&wal->out);
     mem_free(wal);
@@ -129,120 +105,151 @@ void wal_recovered_deinit(struct wal_recovered *recovered)
     *recovered = (struct wal_recovered){0};
 }
 
-/* ---- segments ------------------------------------------------------------------------------------------ */
-
-static enum err make_spare(struct wal *wal, uint64_t size)
-{
-    struct fs_file *file;
-    enum err err = wal->fs.ops->open(wal->fs.ctx, WAL_SPARE, FS_OPEN_CREATE_FRESH, &file);
-    if (err != ERR_OK)
-        return wal_failed(wal, err, "create", WAL_SPARE);
-    err = wal->fs.ops->allocate(wal->fs.ctx, file, size);
-    wal->fs.ops->close(wal->fs.ctx, file);
-    if (err != ERR_OK)
-        return wal_failed(wal, err, "reserve", WAL_SPARE);
-    wal->spare_ready = true;
-    return ERR_OK;
-}
-
-/* Begins segment number with at least need bytes of room behind its META. */
-static enum err begin_segment(struct wal *wal, uint64_t number, uint64_t need)
-{
-    struct buf head = {0};
-    char name[WAL_NAME_MAX];
-    wal_segment_name(number, name);
-    wal_put_meta(wal, number, &head);
-    uint64_t size = number == 1 ? wal->options.first_segment_bytes : wal->options.segment_bytes;
-    bool large = need + head.len > size;
-    size = large ? need + head.len : size;
-    enum err err = wal->spare_ready && !large ? ERR_OK : make_spare(wal, size);
-    if (err == ERR_OK)
-        err = wal_failed(wal, wal->fs.ops->open(wal->fs.ctx, WAL_SPARE, FS_OPEN_WRITE, &wal->file),
-                         "open", WAL_SPARE);
-    if (err == ERR_OK)
-        err = wal_failed(
-            wal, wal->fs.ops->write(wal->fs.ctx, wal->file, 0, head.data, head.len), "write",
-            WAL_SPARE);
-    if (err == ERR_OK)
-        err = wal_failed(wal, wal->fs.ops->rename(wal->fs.ctx, WAL_SPARE, name), "rename", name);
-    if (err == ERR_OK)
-        err = wal_failed(wal, wal->fs.ops->sync_dir(wal->fs.ctx, "wal"), "sync", "wal");
-    wal->spare_ready = false;
-    wal->offset = head.len;
-    wal->size = size;
-    wal->durable_offset = 0;
-    buf_deinit(&head);
-    if (err == ERR_OK)
-        wal_push_segment(wal, number);
-    return err;
-}
-
 enum err wal_create(struct wal *wal, const struct wal_meta *meta)
 {
-    ASSERT(wal->segment_count == 0);
+    ASSERT(wal->segment_count == 0 && meta->id != FLOE_ID_NONE);
+    if (wal->failed)
+        return ERR_IO;
+    const struct fs_ops *ops = wal->fs.ops;
+    if (ops->make_dir(wal->fs.ctx, "wal") != ERR_OK)
+        return wal_fail(wal, "create", "wal");
+    if (ops->sync_dir(wal->fs.ctx, "") != ERR_OK)
+        return wal_fail(wal, "sync directory", ".");
     wal->meta = *meta;
-    enum err err = begin_segment(wal, 1, 0);
-    if (err == ERR_OK)
-        err = wal_failed(wal, wal->fs.ops->sync(wal->fs.ctx, wal->file), "sync", "wal");
-    if (err == ERR_OK)
-        err = wal_failed(wal, wal->fs.ops->sync_dir(wal->fs.ctx, ""), "sync", "data directory");
-    wal->durable_offset = wal->offset;
-    return err;
-}
-
-/* The full segment is made durable before anything of the next one is written: so damage in any
- * but the last segment is never the work of a crash. Once in 16 MiB, this sync is waited for. */
-static enum err rotate(struct wal *wal, uint64_t need)
-{
-    char name[WAL_NAME_MAX];
-    enum err err = wal->fs.ops->sync(wal->fs.ctx, wal->file);
-    if (err != ERR_OK)
-        return wal_failed(wal, err, "sync", current_name(wal, name));
-    wal->durable = wal->appended;
-    if (wal->syncing) {
-        ASSERT(wal->retired == NULL || wal->sync_offset == 0);
-        if (wal->retired == NULL)
-            wal->retired = wal->file;
-        else
-            wal->fs.ops->close(wal->fs.ctx, wal->file);
-        wal->sync_offset = 0;
-    } else {
-        wal->fs.ops->close(wal->fs.ctx, wal->file);
-    }
-    wal->file = NULL;
-    return begin_segment(wal, current(wal)->number + 1, need);
-}
-
-static enum err remove_oldest(struct wal *wal)
-{
-    char name[WAL_NAME_MAX];
-    wal_segment_name(wal->segments[0].number, name);
-    enum err err = wal_failed(wal, wal->fs.ops->remove(wal->fs.ctx, name), "remove", name);
-    if (err == ERR_OK)
-        err = wal_failed(wal, wal->fs.ops->sync_dir(wal->fs.ctx, "wal"), "sync", "wal");
+    enum err err = wal_segment_rotate(wal, 0);
     if (err != ERR_OK)
         return err;
-    wal->segment_count--;
-    memmove(wal->segments, wal->segments + 1, wal->segment_count * sizeof *wal->segments);
+    wal->segments[0].synced = wal->segments[0].end; /* it was, before its name */
+    if (ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
+        return wal_fail(wal, "sync directory", "wal");
+    wal->names_dirty = false;
+    wal->durable = wal_end(wal);
     return ERR_OK;
+}
+
+/* ---- appending ------------------------------------------------------------------------------------- */
+
+/* Fails before anything is changed. */
+static enum err check_writable(struct wal *wal)
+{
+    if (wal->failed)
+        return ERR_IO;
+    if (wal->segment_count > 0)
+        return ERR_OK;
+    (void)snprintf(wal->error, sizeof wal->error, "append: the log was not created yet");
+    return ERR_INVALID;
+}
+
+static enum err check_sizes(struct wal *wal, const struct floe_entry *entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t size = floe_blob_size(entries[i].data);
+        if (size <= wal->max_record_bytes - WAL_RECORD_OVERHEAD_BYTES)
+            continue;
+        (void)snprintf(wal->error, sizeof wal->error,
+                       "append: entry %" PRIu64 " has %zu bytes, more than a record may have",
+                       entries[i].index, size);
+        return ERR_TOO_LARGE;
+    }
+    return ERR_OK;
+}
+
+/* Rotates if a record of size bytes at most does not fit; a segment with nothing but its head takes
+ * any record. */
+static enum err make_room(struct wal *wal, uint64_t size)
+{
+    const struct wal_segment *segment = wal_segment_current(wal);
+    uint64_t used = segment->end + wal->out.len;
+    if (used + size <= wal_segment_limit(wal, segment->number) || used == segment->head_bytes)
+        return ERR_OK;
+    return wal_segment_rotate(wal, size);
+}
+
+static enum err add_entry(struct wal *wal, const struct floe_entry *entry)
+{
+    ASSERT(entry->index > wal->mark_index && entry->index <= wal->last_index + 1);
+    enum err err = make_room(wal, WAL_RECORD_OVERHEAD_BYTES + floe_blob_size(entry->data));
+    if (err != ERR_OK)
+        return err;
+    wal_record_put_entry(&wal->out, wal_next_position(wal), wal->durable, entry);
+    wal_segment_note_entry(wal, entry->index);
+    return ERR_OK;
+}
+
+static enum err add_state(struct wal *wal, const struct floe_hard_state *hs)
+{
+    enum err err = make_room(wal, WAL_RECORD_OVERHEAD_BYTES);
+    if (err != ERR_OK)
+        return err;
+    wal_record_put_state(&wal->out, wal_next_position(wal), wal->durable, hs);
+    wal->hard_state = *hs;
+    return ERR_OK;
+}
+
+enum err wal_append(struct wal *wal, const struct floe_hard_state *hard_state,
+                    const struct floe_entry *entries, size_t count)
+{
+    enum err err = check_writable(wal);
+    if (err == ERR_OK)
+        err = check_sizes(wal, entries, count);
+    if (err != ERR_OK)
+        return err;
+    ASSERT(wal->out.len == 0);
+    for (size_t i = 0; i < count && err == ERR_OK; i++)
+        err = add_entry(wal, &entries[i]);
+    if (err == ERR_OK && hard_state != NULL)
+        err = add_state(wal, hard_state);
+    return err == ERR_OK ? wal_segment_flush(wal) : err;
+}
+
+enum err wal_mark_snapshot(struct wal *wal, floe_index index, floe_term term, bool keep_suffix)
+{
+    enum err err = check_writable(wal);
+    if (err != ERR_OK)
+        return err;
+    ASSERT(index >= wal->mark_index && wal->out.len == 0);
+    err = make_room(wal, WAL_RECORD_OVERHEAD_BYTES);
+    if (err != ERR_OK)
+        return err;
+    struct floe_snapshot mark = {.index = index, .term = term};
+    wal_record_put_mark(&wal->out, wal_next_position(wal), wal->durable, &mark, keep_suffix);
+    wal->mark_index = index;
+    wal->mark_term = term;
+    wal->mark_end = wal_next_position(wal);
+    if (!keep_suffix || index > wal->last_index)
+        wal->last_index = index;
+    return wal_segment_flush(wal);
+}
+
+/* ---- positions, upkeep ----------------------------------------------------------------------------- */
+
+uint64_t wal_appended(const struct wal *wal)
+{
+    ASSERT(wal_end(wal) >= wal->opened_at);
+    return wal_end(wal) - wal->opened_at;
+}
+
+uint64_t wal_durable(const struct wal *wal)
+{
+    ASSERT(wal->durable >= wal->opened_at && wal->durable <= wal_end(wal));
+    return wal->durable - wal->opened_at;
 }
 
 enum err wal_release(struct wal *wal, floe_index index)
 {
-    enum err err = ERR_OK;
-    for (int i = 0; i < RELEASE_MAX && err == ERR_OK; i++) {
-        if (wal->segment_count < 2 || wal->segments[0].last_index > index)
-            return ERR_OK;
-        err = remove_oldest(wal);
-    }
-    return err;
+    if (index > wal->release_index)
+        wal->release_index = index;
+    return wal->failed ? ERR_IO : wal_segment_release_some(wal, RELEASE_COUNT);
 }
 
 enum err wal_prepare(struct wal *wal)
 {
-    if (wal->spare_ready || wal->segment_count == 0 || wal->offset < wal->size / 2)
+    if (wal->failed)
+        return ERR_IO;
+    if (wal->segment_count == 0)
         return ERR_OK;
-    return make_spare(wal, wal->options.segment_bytes);
+    enum err err = wal_segment_release_some(wal, 1); /* what wal_release left over */
+    return err == ERR_OK ? wal_segment_maybe_prepare(wal) : err;
 }
 
 uint64_t wal_segment_count(const struct wal *wal)
@@ -250,149 +257,7 @@ uint64_t wal_segment_count(const struct wal *wal)
     return wal->segment_count;
 }
 
-/* ---- appending -------------------------------------------------------------------------------------------- */
-
-/* Starts a batch in wal->out. */
-static void begin_batch(struct wal *wal)
+const char *wal_last_error(const struct wal *wal)
 {
-    buf_clear(&wal->out);
-    size_t mark = record_begin(&wal->out, WAL_MARK, wal->durable_offset, current(wal)->number);
-    record_end(&wal->out, mark);
-}
-
-/* Writes wal->out, in a new segment if it does not fit into this one. */
-static enum err write_batch(struct wal *wal)
-{
-    if (wal->offset + wal->out.len > wal->size) {
-        enum err err = rotate(wal, wal->out.len);
-        if (err != ERR_OK)
-            return err;
-        /* the mark speaks of the segment that it stands in */
-        struct buf mark = {0};
-        size_t begin = record_begin(&mark, WAL_MARK, wal->durable_offset, current(wal)->number);
-        record_end(&mark, begin);
-        memcpy(wal->out.data, mark.data, mark.len);
-        buf_deinit(&mark);
-    }
-    enum err err = wal->fs.ops->write(wal->fs.ctx, wal->file, wal->offset, wal->out.data,
-                                      wal->out.len);
-    if (err != ERR_OK) {
-        char name[WAL_NAME_MAX];
-        return wal_failed(wal, err, "write", current_name(wal, name));
-    }
-    wal->offset += wal->out.len;
-    wal->appended += wal->out.len;
-    return ERR_OK;
-}
-
-enum err wal_append(struct wal *wal, const struct floe_hard_state *hard_state,
-                    const struct floe_entry *entries, size_t count)
-{
-    if (count == 0 && hard_state == NULL)
-        return ERR_OK;
-    begin_batch(wal);
-    for (size_t i = 0; i < count; i++) {
-        size_t begin = record_begin(&wal->out, WAL_ENTRY, entries[i].index, entries[i].term);
-        raft_codec_put_entry(&wal->out, &entries[i]);
-        record_end(&wal->out, begin);
-    }
-    if (hard_state != NULL) {
-        size_t begin = record_begin(&wal->out, WAL_HARD_STATE, 0, hard_state->term);
-        raft_codec_put_hard_state(&wal->out, hard_state);
-        record_end(&wal->out, begin);
-    }
-    enum err err = write_batch(wal);
-    if (err != ERR_OK)
-        return err;
-    if (hard_state != NULL)
-        wal->hard_state = *hard_state;
-    if (count > 0 && entries[count - 1].index > current(wal)->last_index)
-        current(wal)->last_index = entries[count - 1].index;
-    return ERR_OK;
-}
-
-enum err wal_mark_snapshot(struct wal *wal, floe_index index, floe_term term, bool keep_suffix)
-{
-    begin_batch(wal);
-    size_t begin = record_begin(&wal->out, WAL_SNAPSHOT, index, term);
-    buf_add_u8(&wal->out, keep_suffix ? 1 : 0);
-    record_end(&wal->out, begin);
-    enum err err = write_batch(wal);
-    if (err != ERR_OK)
-        return err;
-    wal->snapshot_index = index;
-    wal->snapshot_term = term;
-    if (!keep_suffix) /* entries behind the snapshot are void: segments need not wait for them */
-        for (size_t i = 0; i < wal->segment_count; i++)
-            if (wal->segments[i].last_index > index)
-                wal->segments[i].last_index = index;
-    return ERR_OK;
-}
-
-/* ---- syncing -------------------------------------------------------------------------------------------------- */
-
-uint64_t wal_appended(const struct wal *wal)
-{
-    return wal->appended;
-}
-
-uint64_t wal_durable(const struct wal *wal)
-{
-    return wal->durable;
-}
-
-bool wal_sync_in_flight(const struct wal *wal)
-{
-    return wal->syncing;
-}
-
-enum err wal_sync_start(struct wal *wal)
-{
-    if (wal->syncing || wal->appended == wal->durable)
-        return ERR_OK;
-    wal->sync_token++;
-    wal->sync_appended = wal->appended;
-    wal->sync_offset = wal->offset;
-    wal->syncing = true;
-    enum err err = wal->fs.ops->sync_start(
-        wal->fs.ctx, wal->file, WAL_TOKEN_BASE + (wal->sync_token & 0xffffffff));
-    if (err != ERR_OK) {
-        char name[WAL_NAME_MAX];
-        wal->syncing = false;
-        return wal_failed(wal, err, "sync", current_name(wal, name));
-    }
-    return ERR_OK;
-}
-
-enum err wal_sync_finished(struct wal *wal, uint64_t token, enum err outcome)
-{
-    ASSERT(wal->syncing && token == WAL_TOKEN_BASE + (wal->sync_token & 0xffffffff));
-    wal->syncing = false;
-    if (wal->retired != NULL) {
-        wal->fs.ops->close(wal->fs.ctx, wal->retired);
-        wal->retired = NULL;
-    }
-    if (outcome != ERR_OK) {
-        char name[WAL_NAME_MAX];
-        return wal_failed(wal, outcome, "sync", current_name(wal, name));
-    }
-    if (wal->sync_appended > wal->durable)
-        wal->durable = wal->sync_appended;
-    if (wal->sync_offset > wal->durable_offset)
-        wal->durable_offset = wal->sync_offset;
-    return ERR_OK;
-}
-
-enum err wal_sync_now(struct wal *wal)
-{
-    if (wal->file == NULL)
-        return ERR_OK;
-    enum err err = wal->fs.ops->sync(wal->fs.ctx, wal->file);
-    if (err != ERR_OK) {
-        char name[WAL_NAME_MAX];
-        return wal_failed(wal, err, "sync", current_name(wal, name));
-    }
-    wal->durable = wal->appended;
-    wal->durable_offset = wal->offset;
-    return ERR_OK;
+    return wal->error;
 }

@@ -1,66 +1,174 @@
-/* The inside of the write-ahead log, shared by wal.c, wal_replay.c and wal_record.c. */
+/*
+ * Private to the files of the log. wal.c has the format and the remnants of a crash in prose;
+ * wal_record.c the bytes, wal_segment.c the files, wal_sync.c group commit, wal_replay.c and
+ * wal_damage.c the way back.
+ *
+ * A log position is a byte count over all segments since the log was created: the segment's base
+ * (in its first record) plus the offset. It survives restarts and removed segments.
+ */
 #ifndef STORAGE_WAL_INTERNAL_H
 #define STORAGE_WAL_INTERNAL_H
 
-#include "base/buf.h"
 #include "codec/record.h"
 #include "storage/wal.h"
 
-#define WAL_SPARE "wal/next.spare"
-#define WAL_NAME_MAX 32
-
-/* Record types of a segment. */
 enum wal_record_type {
-    WAL_META = 1,       /* index = segment number; first record of every segment */
-    WAL_ENTRY = 2,      /* index, term; payload: the entry */
-    WAL_HARD_STATE = 3, /* payload: the hard state */
-    WAL_SNAPSHOT = 4,   /* index, term; payload: one byte, 1 = the suffix stays valid */
-    WAL_MARK = 5,       /* starts a batch. index = bytes of this segment that were durable when
-                           it was written; term = segment number */
+    WAL_RECORD_HEAD = 1,  /* index = number of the segment; first record of every segment */
+    WAL_RECORD_ENTRY = 2, /* index, term of the entry; body: raft_codec entry */
+    WAL_RECORD_STATE = 3, /* body: raft_codec hard state */
+    WAL_RECORD_MARK = 4,  /* index, term of a snapshot; body: 1 byte, 1 = entries behind it stay */
 };
+
+#define WAL_PREFIX_BYTES 16 /* of each payload: position of the record, durable position */
+/* No record is larger than this plus the data of its entry. */
+#define WAL_RECORD_OVERHEAD_BYTES 128
+/* A segment file beyond this was not written by us. */
+#define WAL_SEGMENT_FILE_MAX (UINT64_C(1) << 30)
+#define WAL_PATH_MAX 40
+#define WAL_ERROR_MAX 256
+
+/* ---- records (wal_record.c) ------------------------------------------------------------------------ */
+
+/* What every segment starts with: enough to forget the segments before it. */
+struct wal_head {
+    uint64_t number;
+    struct wal_meta meta;
+    struct floe_hard_state hard_state;
+    floe_index mark_index;
+    floe_term mark_term;
+    floe_index last_index; /* of the log as of then */
+};
+
+/* A record with its prefix read; body is borrowed from the bytes it was read from. */
+struct wal_view {
+    uint8_t type;
+    uint64_t index;
+    uint64_t term;
+    uint64_t position; /* where the writer put it */
+    uint64_t durable;  /* what the writer knew to be durable then */
+    const uint8_t *body;
+    size_t body_len;
+    size_t used; /* bytes of the whole record */
+};
+
+void wal_record_put_head(struct buf *out, uint64_t position, uint64_t durable,
+                         const struct wal_head *head);
+void wal_record_put_entry(struct buf *out, uint64_t position, uint64_t durable,
+                          const struct floe_entry *entry);
+void wal_record_put_state(struct buf *out, uint64_t position, uint64_t durable,
+                          const struct floe_hard_state *hs);
+void wal_record_put_mark(struct buf *out, uint64_t position, uint64_t durable,
+                         const struct floe_snapshot *mark, bool keep_suffix);
+
+/* ERR_CORRUPT: no valid record here; ERR_VERSION: the layout of a newer version. */
+enum err wal_record_get(const uint8_t *data, size_t len, uint64_t max_payload,
+                        struct wal_view *out) MUST_USE;
+/* ERR_CORRUPT, ERR_VERSION. */
+enum err wal_record_get_head(const struct wal_view *view, struct wal_head *out) MUST_USE;
+/* ERR_CORRUPT. Owned by caller. */
+enum err wal_record_get_entry(const struct wal_view *view, struct floe_entry *out) MUST_USE;
+
+/* ---- the log --------------------------------------------------------------------------------------- */
 
 struct wal_segment {
     uint64_t number;
-    floe_index last_index; /* highest entry index in it; 0 = none */
+    uint64_t base;         /* log position of offset 0 */
+    uint64_t end;          /* offset behind the last record */
+    uint64_t head_bytes;   /* of the first record */
+    uint64_t synced;       /* offset up to which a sync has returned */
+    floe_index max_index;  /* highest entry in it that still counts; 0: none */
+    struct fs_file *file;  /* NULL: closed, all of it is durable */
+};
+
+struct wal_sync {
+    bool in_flight;
+    uint64_t token;
+    uint64_t target; /* log position that is durable once all of it is done */
+    uint64_t number; /* segment whose file is being synced ... */
+    uint64_t upto;   /* ... up to this offset */
 };
 
 struct wal {
     struct fs fs;
     const struct logger *logger;
-    struct wal_options options;
-    struct wal_meta meta;
-    struct floe_hard_state hard_state; /* as of the last append */
-    floe_index snapshot_index;
-    floe_term snapshot_term;
+    uint64_t first_segment_bytes;
+    uint64_t segment_bytes;
+    uint64_t max_record_bytes;
 
-    struct wal_segment *segments; /* oldest first; the last one is written to */
+    struct wal_meta meta;
+    struct floe_hard_state hard_state;
+    floe_index mark_index;
+    floe_term mark_term;
+    uint64_t mark_end; /* log position behind the newest mark */
+    floe_index last_index;
+
+    struct wal_segment *segments; /* numbers without a gap; the last one is written; none: fresh */
     size_t segment_count;
     size_t segment_cap;
-    struct fs_file *file;     /* of the last segment */
-    uint64_t offset;          /* end of its records */
-    uint64_t size;            /* bytes reserved */
-    uint64_t durable_offset;  /* bytes of it that are durable */
-    struct fs_file *retired;  /* a full segment whose sync is still in flight */
-    bool spare_ready;
-
-    uint64_t appended;
-    uint64_t durable;
-    bool syncing;
-    uint64_t sync_token;
-    uint64_t sync_appended; /* what the sync in flight covers */
-    uint64_t sync_offset;   /* the same in the segment; 0 = a retired one */
-    struct buf out;
-    char error[256];
+    struct buf out;      /* encoded for the last segment, not written yet; empty between calls */
+    uint64_t opened_at;  /* log position where the public positions start */
+    uint64_t durable;    /* log position */
+    uint64_t sealed_at;  /* log position behind the last seal (wal_sync_now) */
+    bool names_dirty;    /* a segment was named since the last sync of the directory */
+    floe_index release_index;
+    struct fs_file *spare; /* the next segment, prepared; NULL: not yet */
+    bool spare_refused;    /* preparing failed; tried again by the rotation itself */
+    struct wal_sync sync;
+    bool failed;
+    char error[WAL_ERROR_MAX];
 };
 
-void wal_segment_name(uint64_t number, char *out);
-/* Remembers the system's text for wal_last_error; returns err. */
-enum err wal_failed(struct wal *wal, enum err err, const char *what, const char *name);
-void wal_push_segment(struct wal *wal, uint64_t number);
-/* Appends the first record of a segment. */
-void wal_put_meta(const struct wal *wal, uint64_t number, struct buf *out);
+/* ---- files (wal_segment.c) ------------------------------------------------------------------------- */
 
-/* What replay has gathered; wal_replay.c. */
-enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why);
+void wal_segment_path(char *out, uint64_t number, bool spare);
+/* Notes what went wrong, for wal_last_error; the second one is final. Both give ERR_IO. */
+enum err wal_note_error(struct wal *wal, const char *what, const char *path);
+enum err wal_fail(struct wal *wal, const char *what, const char *path);
+struct wal_segment *wal_segment_current(struct wal *wal);
+struct wal_segment *wal_segment_push(struct wal *wal, const struct wal_segment *segment);
+uint64_t wal_segment_limit(const struct wal *wal, uint64_t number);
+uint64_t wal_end(const struct wal *wal);           /* log position behind everything */
+uint64_t wal_next_position(const struct wal *wal); /* the same with what is in out */
+/* An entry at index is in the last segment now: what was at and behind index counts no more. */
+void wal_segment_note_entry(struct wal *wal, floe_index index);
+/* Writes wal->out behind the last segment's end. */
+enum err wal_segment_flush(struct wal *wal) MUST_USE;
+/* Makes the segment behind the last one (the first one of a fresh log) with room for extra bytes
+ * behind its head. */
+enum err wal_segment_rotate(struct wal *wal, uint64_t extra) MUST_USE;
+/* Removes up to count segments at the old end that release_index allows. */
+enum err wal_segment_release_some(struct wal *wal, unsigned count) MUST_USE;
+/* The next segment under its spare name, if it is time. */
+enum err wal_segment_maybe_prepare(struct wal *wal) MUST_USE;
+
+/* ---- reading back (wal_replay.c, wal_damage.c) ------------------------------------------------------ */
+
+/* Where reading stopped being possible. */
+struct wal_break {
+    bool found;
+    size_t at;         /* index into numbers */
+    uint64_t offset;   /* in that segment */
+    uint64_t position; /* the same place as a log position */
+    const char *reason;
+};
+
+struct wal_replay {
+    struct wal *wal;
+    struct wal_recovered *out;
+    struct buf *why;
+    uint64_t *numbers; /* of the segment files, ascending */
+    size_t number_count;
+    size_t number_cap;
+    size_t entry_cap;
+    struct buf data;   /* the segment file being looked at */
+    uint64_t proven;   /* highest durable position that a valid record tells of */
+    struct wal_break broken;
+};
+
+enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why) MUST_USE;
+/* The whole file into replay->data. */
+enum err wal_replay_load(struct wal_replay *replay, uint64_t number) MUST_USE;
+/* Decides what replay->broken is: a torn tail is cut for good, damage is ERR_CORRUPT. */
+enum err wal_damage_settle(struct wal_replay *replay) MUST_USE;
 
 #endif

@@ -1,0 +1,313 @@
+/* Everything is relative to a descriptor of the data directory, so that nobody can swap it below us. */
+#include "io/fs_posix.h"
+
+#include "base/mem.h"
+#include "io/fs_sync.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct fs_file {
+    int fd;
+};
+
+struct fs_posix {
+    int dir_fd;
+    int lock_fd;
+    int error; /* errno of the last failure */
+    struct fs_sync *sync;
+};
+
+static enum err failed(struct fs_posix *fs)
+{
+    fs->error = errno;
+    return errno == ENOENT ? ERR_NOT_FOUND : errno == EEXIST ? ERR_EXISTS : ERR_IO;
+}
+
+static const char *last_error(void *ctx)
+{
+    const struct fs_posix *fs = ctx;
+    return strerror(fs->error);
+}
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+static enum err open_file(void *ctx, const char *path, enum fs_open_mode mode, struct fs_file **out)
+{
+    static const int flags[] = {
+        [FS_OPEN_READ] = O_RDONLY,
+        [FS_OPEN_WRITE] = O_RDWR,
+        [FS_OPEN_CREATE] = O_RDWR | O_CREAT,
+        [FS_OPEN_CREATE_FRESH] = O_RDWR | O_CREAT | O_TRUNC,
+    };
+    struct fs_posix *fs = ctx;
+    int fd = openat(fs->dir_fd, path, flags[mode] | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return failed(fs);
+    *out = mem_alloc(sizeof **out);
+    (*out)->fd = fd;
+    return ERR_OK;
+}
+
+static void close_file(void *ctx, struct fs_file *file)
+{
+    (void)ctx;
+    (void)close(file->fd);
+    mem_free(file);
+}
+
+static enum err read_file(void *ctx, struct fs_file *file, uint64_t offset, void *data, size_t len,
+                          size_t *got)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(file->fd, (char *)data + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return failed(ctx);
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    *got = done;
+    return ERR_OK;
+}
+
+static enum err write_file(void *ctx, struct fs_file *file, uint64_t offset, const void *data,
+                           size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n =
+            pwrite(file->fd, (const char *)data + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return failed(ctx);
+        done += (size_t)n;
+    }
+    return ERR_OK;
+}
+
+static enum err file_size(void *ctx, struct fs_file *file, uint64_t *out)
+{
+    struct stat info;
+    if (fstat(file->fd, &info) != 0)
+        return failed(ctx);
+    *out = (uint64_t)info.st_size;
+    return ERR_OK;
+}
+
+static enum err truncate_file(void *ctx, struct fs_file *file, uint64_t size)
+{
+    return ftruncate(file->fd, (off_t)size) == 0 ? ERR_OK : failed(ctx);
+}
+
+static enum err allocate_file(void *ctx, struct fs_file *file, uint64_t size)
+{
+    if (fallocate(file->fd, 0, 0, (off_t)size) == 0)
+        return ERR_OK;
+    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+        return failed(ctx);
+    uint64_t now;
+    enum err err = file_size(ctx, file, &now);
+    return err == ERR_OK && now < size ? truncate_file(ctx, file, size) : err;
+}
+
+static enum err sync_file(void *ctx, struct fs_file *file)
+{
+    while (fdatasync(file->fd) != 0)
+        if (errno != EINTR)
+            return failed(ctx);
+    return ERR_OK;
+}
+
+static enum err sync_start(void *ctx, struct fs_file *file, uint64_t token)
+{
+    struct fs_posix *fs = ctx;
+    return fs_sync_start(fs->sync, file->fd, token);
+}
+
+static bool sync_poll(void *ctx, uint64_t *token, enum err *outcome)
+{
+    struct fs_posix *fs = ctx;
+    int error;
+    if (!fs_sync_poll(fs->sync, token, &error))
+        return false;
+    *outcome = error == 0 ? ERR_OK : ERR_IO;
+    if (error != 0)
+        fs->error = error;
+    return true;
+}
+
+/* ---- names -------------------------------------------------------------------------------------- */
+
+static enum err rename_file(void *ctx, const char *from, const char *to)
+{
+    struct fs_posix *fs = ctx;
+    return renameat(fs->dir_fd, from, fs->dir_fd, to) == 0 ? ERR_OK : failed(fs);
+}
+
+static enum err remove_file(void *ctx, const char *path)
+{
+    struct fs_posix *fs = ctx;
+    return unlinkat(fs->dir_fd, path, 0) == 0 ? ERR_OK : failed(fs);
+}
+
+static enum err make_dir(void *ctx, const char *path)
+{
+    struct fs_posix *fs = ctx;
+    return mkdirat(fs->dir_fd, path, 0700) == 0 || errno == EEXIST ? ERR_OK : failed(fs);
+}
+
+static enum err sync_dir(void *ctx, const char *path)
+{
+    struct fs_posix *fs = ctx;
+    int fd = openat(fs->dir_fd, path[0] != 0 ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return failed(fs);
+    enum err err = ERR_OK;
+    while (fsync(fd) != 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EINVAL && errno != ENOTSUP) /* some file systems cannot sync a directory */
+            err = failed(fs);
+        break;
+    }
+    (void)close(fd);
+    return err;
+}
+
+static enum err list_dir(void *ctx, const char *path, fs_list_fn fn, void *arg)
+{
+    struct fs_posix *fs = ctx;
+    int fd = openat(fs->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return failed(fs);
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        (void)close(fd);
+        return failed(fs);
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        struct stat info;
+        if (fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode))
+            fn(arg, entry->d_name, (uint64_t)info.st_size);
+    }
+    (void)closedir(dir);
+    return ERR_OK;
+}
+
+static const struct fs_ops ops = {
+    .open = open_file,
+    .close = close_file,
+    .read = read_file,
+    .write = write_file,
+    .size = file_size,
+    .truncate = truncate_file,
+    .allocate = allocate_file,
+    .sync = sync_file,
+    .sync_start = sync_start,
+    .sync_poll = sync_poll,
+    .rename = rename_file,
+    .remove = remove_file,
+    .make_dir = make_dir,
+    .sync_dir = sync_dir,
+    .list = list_dir,
+    .last_error = last_error,
+};
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+/* mkdir -p: what is missing is made for us alone; what is there stays as it is. */
+static int make_path(const char *path)
+{
+    char *copy = mem_strdup(path);
+    int error = 0;
+    for (char *at = copy + 1; error == 0; at++) {
+        if (*at != '/' && *at != 0)
+            continue;
+        char end = *at;
+        *at = 0;
+        if (mkdir(copy, 0700) != 0 && errno != EEXIST)
+            error = errno;
+        *at = end;
+        if (end == 0)
+            break;
+    }
+    mem_free(copy);
+    return error;
+}
+
+static enum err lock(struct fs_posix *fs, struct buf *why)
+{
+    fs->lock_fd = openat(fs->dir_fd, "LOCK", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fs->lock_fd < 0) {
+        buf_printf(why, "LOCK: %s", strerror(errno));
+        return ERR_IO;
+    }
+    if (flock(fs->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return ERR_OK;
+    buf_printf(why, "%s", err_str(errno == EWOULDBLOCK ? ERR_LOCKED : ERR_IO));
+    return errno == EWOULDBLOCK ? ERR_LOCKED : ERR_IO;
+}
+
+static enum err open_with(const char *data_dir, bool want_uring, struct fs_posix **out,
+                          struct buf *why)
+{
+    int error = data_dir[0] != 0 ? make_path(data_dir) : ENOENT;
+    int dir_fd = error == 0 ? open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir_fd < 0) {
+        buf_printf(why, "%s", strerror(error != 0 ? error : errno));
+        return ERR_IO;
+    }
+    struct fs_posix *fs = mem_calloc(1, sizeof *fs);
+    fs->dir_fd = dir_fd;
+    fs->lock_fd = -1;
+    enum err err = lock(fs, why);
+    if (err != ERR_OK) {
+        fs_posix_close(fs);
+        return err;
+    }
+    fs->sync = fs_sync_new(want_uring, fs->lock_fd);
+    *out = fs;
+    return ERR_OK;
+}
+
+enum err fs_posix_open(const char *data_dir, struct fs_posix **out, struct buf *why)
+{
+    return open_with(data_dir, true, out, why);
+}
+
+enum err fs_posix_open_inline(const char *data_dir, struct fs_posix **out, struct buf *why)
+{
+    return open_with(data_dir, false, out, why);
+}
+
+void fs_posix_close(struct fs_posix *fs)
+{
+    if (fs->sync != NULL)
+        fs_sync_free(fs->sync);
+    if (fs->lock_fd >= 0)
+        (void)close(fs->lock_fd);
+    (void)close(fs->dir_fd);
+    mem_free(fs);
+}
+
+struct fs fs_posix_fs(struct fs_posix *fs)
+{
+    return (struct fs){.ops = &ops, .ctx = fs};
+}
+
+int fs_posix_wake_fd(const struct fs_posix *fs)
+{
+    return fs_sync_wake_fd(fs->sync);
+}

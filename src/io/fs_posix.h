@@ -1,0 +1,27 @@
+/*
+ * The file operations of storage/fs.h on a real directory, which is locked for this process.
+ *
+ * Syncs run on io_uring where the kernel has it, so that the loop never waits for a disk; elsewhere
+ * they are done at once, inline.
+ */
+#ifndef IO_FS_POSIX_H
+#define IO_FS_POSIX_H
+
+#include "base/buf.h"
+#include "storage/fs.h"
+
+struct fs_posix;
+
+/* Makes the directory and what is missing above it (0700) and locks it. why gets a text on error.
+ * ERR_LOCKED: another process has it. */
+enum err fs_posix_open(const char *data_dir, struct fs_posix **out, struct buf *why) MUST_USE;
+/* The same without io_uring, for tests and for comparison. */
+enum err fs_posix_open_inline(const char *data_dir, struct fs_posix **out,
+                              struct buf *why) MUST_USE;
+void fs_posix_close(struct fs_posix *fs);
+/* The table; valid until fs_posix_close. */
+struct fs fs_posix_fs(struct fs_posix *fs);
+/* Becomes readable when a sync has finished (sync_poll drains it); -1 if syncs are inline. */
+int fs_posix_wake_fd(const struct fs_posix *fs);
+
+#endif

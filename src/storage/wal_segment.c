@@ -1,0 +1,229 @@
+/*
+ * The files of the log: their names, the one that is written, the next one under its spare name,
+ * and the removal of old ones. Which crash leaves what is told in wal.c.
+ */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/wal_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void wal_segment_path(char *out, uint64_t number, bool spare)
+{
+    int len = snprintf(out, WAL_PATH_MAX, "wal/%016" PRIx64 ".%s", number,
+                       spare ? "spare" : "wal");
+    ASSERT(len > 0 && len < WAL_PATH_MAX);
+}
+
+enum err wal_note_error(struct wal *wal, const char *what, const char *path)
+{
+    (void)snprintf(wal->error, sizeof wal->error, "%s %s: %s", what, path,
+                   wal->fs.ops->last_error(wal->fs.ctx));
+    return ERR_IO;
+}
+
+enum err wal_fail(struct wal *wal, const char *what, const char *path)
+{
+    wal->failed = true;
+    return wal_note_error(wal, what, path);
+}
+
+struct wal_segment *wal_segment_current(struct wal *wal)
+{
+    ASSERT(wal->segment_count > 0);
+    return &wal->segments[wal->segment_count - 1];
+}
+
+struct wal_segment *wal_segment_push(struct wal *wal, const struct wal_segment *segment)
+{
+    ASSERT(wal->segment_count == 0 || wal_segment_current(wal)->number + 1 == segment->number);
+    ASSERT(wal->segment_count == 0 || wal_end(wal) == segment->base);
+    wal->segments = mem_grow(wal->segments, wal->segment_count, &wal->segment_cap,
+                             sizeof *wal->segments);
+    wal->segments[wal->segment_count] = *segment;
+    return &wal->segments[wal->segment_count++];
+}
+
+uint64_t wal_segment_limit(const struct wal *wal, uint64_t number)
+{
+    return number == 1 ? wal->first_segment_bytes : wal->segment_bytes;
+}
+
+uint64_t wal_end(const struct wal *wal)
+{
+    if (wal->segment_count == 0)
+        return 0;
+    const struct wal_segment *last = &wal->segments[wal->segment_count - 1];
+    return last->base + last->end;
+}
+
+uint64_t wal_next_position(const struct wal *wal)
+{
+    return wal_end(wal) + wal->out.len;
+}
+
+void wal_segment_note_entry(struct wal *wal, floe_index index)
+{
+    ASSERT(index > 0);
+    for (size_t i = 0; i < wal->segment_count && index <= wal->last_index; i++)
+        if (wal->segments[i].max_index >= index)
+            wal->segments[i].max_index = index - 1;
+    wal_segment_current(wal)->max_index = index;
+    wal->last_index = index;
+}
+
+enum err wal_segment_flush(struct wal *wal)
+{
+    if (wal->out.len == 0)
+        return ERR_OK;
+    struct wal_segment *segment = wal_segment_current(wal);
+    ASSERT(segment->file != NULL);
+    if (wal->fs.ops->write(wal->fs.ctx, segment->file, segment->end, wal->out.data,
+                           wal->out.len) != ERR_OK) {
+        char path[WAL_PATH_MAX];
+        wal_segment_path(path, segment->number, false);
+        return wal_fail(wal, "write", path);
+    }
+    segment->end += wal->out.len;
+    buf_clear(&wal->out);
+    return ERR_OK;
+}
+
+/* ---- the next segment ------------------------------------------------------------------------------ */
+
+/* Notes the error only: whether it is final is the caller's to say. */
+static enum err make_spare(struct wal *wal, uint64_t number, uint64_t size)
+{
+    ASSERT(wal->spare == NULL);
+    const struct fs_ops *ops = wal->fs.ops;
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, number, true);
+    struct fs_file *file;
+    if (ops->open(wal->fs.ctx, path, FS_OPEN_CREATE_FRESH, &file) != ERR_OK)
+        return wal_note_error(wal, "create", path);
+    if (ops->allocate(wal->fs.ctx, file, size) != ERR_OK) {
+        enum err err = wal_note_error(wal, "allocate", path);
+        ops->close(wal->fs.ctx, file);
+        (void)ops->remove(wal->fs.ctx, path); /* gives the space back; else a remnant */
+        return err;
+    }
+    wal->spare = file;
+    return ERR_OK;
+}
+
+static struct wal_head head_now(const struct wal *wal, uint64_t number)
+{
+    return (struct wal_head){.number = number,
+                             .meta = wal->meta,
+                             .hard_state = wal->hard_state,
+                             .mark_index = wal->mark_index,
+                             .mark_term = wal->mark_term,
+                             .last_index = wal->last_index};
+}
+
+/* Head first, name second: under a segment's name there is never a file that was not begun, as long
+ * as the machine stays up. */
+static enum err name_spare(struct wal *wal, uint64_t number, const struct buf *head)
+{
+    const struct fs_ops *ops = wal->fs.ops;
+    char from[WAL_PATH_MAX];
+    char to[WAL_PATH_MAX];
+    wal_segment_path(from, number, true);
+    wal_segment_path(to, number, false);
+    if (ops->write(wal->fs.ctx, wal->spare, 0, head->data, head->len) != ERR_OK)
+        return wal_fail(wal, "write", from);
+    if (number == 1 && ops->sync(wal->fs.ctx, wal->spare) != ERR_OK)
+        return wal_fail(wal, "sync", from); /* a log without a head would be a riddle at start */
+    if (ops->rename(wal->fs.ctx, from, to) != ERR_OK)
+        return wal_fail(wal, "rename", from);
+    return ERR_OK;
+}
+
+enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
+{
+    enum err err = wal_segment_flush(wal);
+    if (err != ERR_OK)
+        return err;
+    uint64_t number = wal->segment_count > 0 ? wal_segment_current(wal)->number + 1 : 1;
+    uint64_t limit = wal_segment_limit(wal, number);
+    struct wal_head head = head_now(wal, number);
+    struct buf bytes = {0};
+    wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
+    uint64_t size = bytes.len + extra > limit ? bytes.len + extra : limit;
+    if (wal->spare != NULL && size > limit &&
+        wal->fs.ops->allocate(wal->fs.ctx, wal->spare, size) != ERR_OK)
+        err = wal_fail(wal, "allocate", "wal");
+    if (wal->spare == NULL && err == ERR_OK && make_spare(wal, number, size) != ERR_OK) {
+        wal->failed = true;
+        err = ERR_IO;
+    }
+    if (err == ERR_OK)
+        err = name_spare(wal, number, &bytes);
+    if (err == ERR_OK) {
+        wal_segment_push(wal, &(struct wal_segment){.number = number,
+                                                    .base = wal_end(wal),
+                                                    .end = bytes.len,
+                                                    .head_bytes = bytes.len,
+                                                    .file = wal->spare});
+        wal->spare = NULL;
+        wal->spare_refused = false;
+        wal->names_dirty = true;
+    }
+    buf_deinit(&bytes);
+    return err;
+}
+
+enum err wal_segment_maybe_prepare(struct wal *wal)
+{
+    const struct wal_segment *segment = wal_segment_current(wal);
+    uint64_t limit = wal_segment_limit(wal, segment->number);
+    if (wal->spare != NULL || wal->spare_refused || segment->end < limit / 2)
+        return ERR_OK;
+    enum err err = make_spare(wal, segment->number + 1, wal->segment_bytes);
+    wal->spare_refused = err != ERR_OK;
+    return err;
+}
+
+/* ---- removal --------------------------------------------------------------------------------------- */
+
+/* The oldest segment goes only when nothing of it is needed after a power cut at this moment: the
+ * mark that replaces its entries and the head that repeats its state are durable. */
+static bool is_removable(const struct wal *wal)
+{
+    if (wal->segment_count < 2 || wal->release_index > wal->mark_index)
+        return false;
+    const struct wal_segment *first = &wal->segments[0];
+    const struct wal_segment *second = &wal->segments[1];
+    if (wal->sync.in_flight && wal->sync.number == first->number)
+        return false;
+    return first->max_index <= wal->release_index && wal->mark_end <= wal->durable &&
+           second->base + second->head_bytes <= wal->durable;
+}
+
+/* One directory sync each, so that no file system can forget the older removal and keep the newer:
+ * that would be a gap. */
+static enum err remove_first(struct wal *wal)
+{
+    struct wal_segment *first = &wal->segments[0];
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, first->number, false);
+    if (wal->fs.ops->remove(wal->fs.ctx, path) != ERR_OK)
+        return wal_note_error(wal, "remove", path);
+    if (first->file != NULL)
+        wal->fs.ops->close(wal->fs.ctx, first->file);
+    wal->segment_count--;
+    memmove(first, first + 1, wal->segment_count * sizeof *first);
+    if (wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
+        return wal_fail(wal, "sync directory", "wal");
+    return ERR_OK;
+}
+
+enum err wal_segment_release_some(struct wal *wal, unsigned count)
+{
+    enum err err = ERR_OK;
+    for (unsigned i = 0; i < count && err == ERR_OK && is_removable(wal); i++)
+        err = remove_first(wal);
+    return err;
+}
