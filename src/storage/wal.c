@@ -216,8 +216,7 @@ enum err wal_mark_snapshot(struct wal *wal, floe_index index, floe_term term, bo
     wal->mark_index = index;
     wal->mark_term = term;
     wal->mark_end = wal_next_position(wal);
-    if (!keep_suffix || index > wal->last_index)
-        wal->last_index = index;
+    wal_segment_note_mark(wal, index, keep_suffix);
     return wal_segment_flush(wal);
 }
 

@@ -131,6 +131,8 @@ uint64_t wal_end(const struct wal *wal);           /* log position behind everyt
 uint64_t wal_next_position(const struct wal *wal); /* the same with what is in out */
 /* An entry at index is in the last segment now: what was at and behind index counts no more. */
 void wal_segment_note_entry(struct wal *wal, floe_index index);
+/* A mark is in the log now. */
+void wal_segment_note_mark(struct wal *wal, floe_index index, bool keep_suffix);
 /* Writes wal->out behind the last segment's end. */
 enum err wal_segment_flush(struct wal *wal) MUST_USE;
 /* Makes the segment behind the last one (the first one of a fresh log) with room for extra bytes

@@ -1,9 +1,9 @@
-/* Reading a log back: which segments there are, what their records say, and where the last one
- * ends. The head of wal.c says what may be found and why. */
+/*
+ * Reading the log back: every segment from the oldest on, record by record, into the state that the
+ * owner gets. Where a record is not valid, reading stops and wal_damage.c decides.
+ */
 #include "base/assert.h"
 #include "base/mem.h"
-#include "base/parse.h"
-#include "codec/pack.h"
 #include "codec/raft_codec.h"
 #include "storage/wal_internal.h"
 
@@ -11,194 +11,228 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct replay {
-    struct wal *wal;
-    struct buf *why;
-    uint64_t *numbers; /* of the segments found */
-    size_t number_count;
-    size_t number_cap;
-    bool has_meta;
-    struct floe_entry *entries;
-    size_t entry_count;
-    size_t entry_cap;
-    uint64_t torn_bytes;
-};
+/* ---- files ----------------------------------------------------------------------------------------- */
 
-static enum err refuse(struct replay *replay, enum err err, uint64_t number, uint64_t offset,
-                       const char *what)
+/* 16 hex digits and the suffix; false for any other name. */
+static bool parse_name(const char *name, const char *suffix, uint64_t *number)
 {
-    char name[WAL_NAME_MAX];
-    wal_segment_name(number, name);
-    if (replay->why != NULL)
-        buf_printf(replay->why, "%s offset %" PRIu64 ": %s", name, offset, what);
-    return err;
+    if (strlen(name) != 16 + strlen(suffix) || strcmp(name + 16, suffix) != 0)
+        return false;
+    uint64_t value = 0;
+    for (int i = 0; i < 16; i++) {
+        const char *digits = "0123456789abcdef";
+        const char *at = strchr(digits, name[i]);
+        if (at == NULL)
+            return false;
+        value = value * 16 + (uint64_t)(at - digits);
+    }
+    *number = value;
+    return true;
 }
 
-/* ---- the folder ------------------------------------------------------------------------------- */
+struct listing {
+    struct wal_replay *replay;
+    uint64_t *spares;
+    size_t spare_count;
+    size_t spare_cap;
+};
 
 static void on_name(void *arg, const char *name, uint64_t size)
 {
     (void)size;
-    struct replay *replay = arg;
-    size_t len = strlen(name);
-    if (len != 20 || strcmp(name + 16, ".wal") != 0 || strspn(name, "0123456789abcdef") != 16)
-        return;
-    replay->numbers = mem_grow(replay->numbers, replay->number_count, &replay->number_cap,
-                               sizeof *replay->numbers);
-    replay->numbers[replay->number_count++] = strtoull(name, NULL, 16);
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a;
-    uint64_t y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static enum err list_segments(struct replay *replay)
-{
-    struct wal *wal = replay->wal;
-    enum err err = wal->fs.ops->list(wal->fs.ctx, "wal", on_name, replay);
-    if (err != ERR_OK)
-        return wal_failed(wal, err, "list", "wal");
-    if (replay->number_count > 0)
-        qsort(replay->numbers, replay->number_count, sizeof *replay->numbers, by_number);
-    for (size_t i = 1; i < replay->number_count; i++)
-        if (replay->numbers[i] != replay->numbers[i - 1] + 1)
-            return refuse(replay, ERR_CORRUPT, replay->numbers[i - 1] + 1, 0,
-                          "this segment is missing");
-    err = wal->fs.ops->remove(wal->fs.ctx, WAL_SPARE);
-    return err == ERR_NOT_FOUND ? ERR_OK : wal_failed(wal, err, "remove", WAL_SPARE);
-}
-
-static enum err read_segment(struct wal *wal, const char *name, struct fs_file **file,
-                             struct buf *out)
-{
-    enum err err = wal->fs.ops->open(wal->fs.ctx, name, FS_OPEN_WRITE, file);
-    uint64_t size = 0;
-    if (err != ERR_OK)
-        return wal_failed(wal, err, "open", name);
-    err = wal->fs.ops->size(wal->fs.ctx, *file, &size);
-    if (err == ERR_OK && size > wal->options.max_record_bytes * 4)
-        err = ERR_CORRUPT;
-    size_t got = 0;
-    if (err == ERR_OK && size > 0)
-        err = wal->fs.ops->read(wal->fs.ctx, *file, 0, buf_reserve(out, (size_t)size),
-                                (size_t)size, &got);
-    out->len = got;
-    if (err != ERR_OK) {
-        (void)wal_failed(wal, err, "read", name);
-        wal->fs.ops->close(wal->fs.ctx, *file);
-        *file = NULL;
+    struct listing *listing = arg;
+    struct wal_replay *replay = listing->replay;
+    uint64_t number;
+    if (parse_name(name, ".wal", &number)) {
+        replay->numbers = mem_grow(replay->numbers, replay->number_count, &replay->number_cap,
+                                   sizeof *replay->numbers);
+        replay->numbers[replay->number_count++] = number;
+    } else if (parse_name(name, ".spare", &number)) {
+        listing->spares = mem_grow(listing->spares, listing->spare_count, &listing->spare_cap,
+                                   sizeof *listing->spares);
+        listing->spares[listing->spare_count++] = number;
+    } else {
+        log_warn(replay->wal->logger, "a file that is not ours is left alone file=wal/%s", name);
     }
+}
+
+static int compare_numbers(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static enum err report_io(struct wal_replay *replay, const char *what, const char *path)
+{
+    enum err err = wal_fail(replay->wal, what, path);
+    buf_printf(replay->why, "%s", replay->wal->error);
     return err;
 }
 
-/* ---- records ------------------------------------------------------------------------------------------ */
-
-static enum err take_meta(struct replay *replay, uint64_t number, const struct record *record)
+static enum err list_files(struct wal_replay *replay)
 {
     struct wal *wal = replay->wal;
-    struct unpack in = unpack_init(record->payload, record->payload_len);
-    uint32_t fields = unpack_array(&in);
-    uint64_t version = unpack_u64(&in);
-    if (!in.failed && version > WAL_FORMAT_VERSION)
-        return refuse(replay, ERR_VERSION, number, 0, "was written by a newer version of floe");
-    struct wal_meta meta = {.id = unpack_u64(&in)};
-    size_t len;
-    const uint8_t *cluster = unpack_bin(&in, &len);
-    uint32_t hs_fields = unpack_array(&in);
-    struct floe_hard_state hs = {0};
-    hs.term = unpack_u64(&in);
-    hs.vote = unpack_u64(&in);
-    hs.commit = unpack_u64(&in);
-    unpack_rest(&in, hs_fields, 3);
-    floe_index snapshot_index = unpack_u64(&in);
-    floe_term snapshot_term = unpack_u64(&in);
-    unpack_rest(&in, fields, 6);
-    if (unpack_end(&in) != ERR_OK || len > WAL_CLUSTER_MAX || record->index != number)
-        return refuse(replay, ERR_CORRUPT, number, 0, "its first record makes no sense");
-    memcpy(meta.cluster, cluster, len);
-    if (replay->has_meta)
-        return ERR_OK; /* later segments repeat what their predecessors have said */
-    replay->has_meta = true;
-    wal->meta = meta;
-    wal->hard_state = hs;
-    wal->snapshot_index = snapshot_index;
-    wal->snapshot_term = snapshot_term;
+    struct listing listing = {.replay = replay};
+    enum err err = wal->fs.ops->list(wal->fs.ctx, "wal", on_name, &listing);
+    if (err == ERR_NOT_FOUND)
+        err = ERR_OK;
+    else if (err != ERR_OK)
+        err = report_io(replay, "list", "wal");
+    for (size_t i = 0; i < listing.spare_count && err == ERR_OK; i++) {
+        char path[WAL_PATH_MAX];
+        wal_segment_path(path, listing.spares[i], true);
+        if (wal->fs.ops->remove(wal->fs.ctx, path) != ERR_OK)
+            err = report_io(replay, "remove", path);
+    }
+    mem_free(listing.spares);
+    if (replay->number_count > 0)
+        qsort(replay->numbers, replay->number_count, sizeof *replay->numbers, compare_numbers);
+    return err;
+}
+
+static enum err read_all(struct wal_replay *replay, struct fs_file *file, const char *path)
+{
+    struct wal *wal = replay->wal;
+    uint64_t size;
+    if (wal->fs.ops->size(wal->fs.ctx, file, &size) != ERR_OK)
+        return report_io(replay, "size", path);
+    if (size > WAL_SEGMENT_FILE_MAX) {
+        buf_printf(replay->why, "%s: %" PRIu64 " bytes are too many for a segment", path, size);
+        return ERR_CORRUPT;
+    }
+    buf_clear(&replay->data);
+    uint8_t *data = buf_reserve(&replay->data, (size_t)size + 1);
+    size_t got = 0;
+    if (wal->fs.ops->read(wal->fs.ctx, file, 0, data, (size_t)size, &got) != ERR_OK)
+        return report_io(replay, "read", path);
+    ASSERT(got <= size);
+    replay->data.len = got;
     return ERR_OK;
 }
 
-static void truncate_entries(struct replay *replay, size_t keep)
+enum err wal_replay_load(struct wal_replay *replay, uint64_t number)
 {
-    while (replay->entry_count > keep)
-        floe_entry_deinit(&replay->entries[--replay->entry_count]);
+    struct wal *wal = replay->wal;
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, number, false);
+    struct fs_file *file;
+    if (wal->fs.ops->open(wal->fs.ctx, path, FS_OPEN_READ, &file) != ERR_OK)
+        return report_io(replay, "open", path);
+    enum err err = read_all(replay, file, path);
+    wal->fs.ops->close(wal->fs.ctx, file);
+    return err;
 }
 
-/* The newest record of an index wins and voids what was behind it. false: a gap. */
-static bool place_entry(struct replay *replay, floe_index index)
+/* ---- what records do ------------------------------------------------------------------------------- */
+
+/* A valid record that makes no sense: no crash does that. */
+static enum err refuse(struct wal_replay *replay, uint64_t number, uint64_t offset,
+                       const char *reason)
 {
-    if (replay->entry_count == 0)
-        return index <= replay->wal->snapshot_index + 1;
-    floe_index first = replay->entries[0].index;
-    if (index > first + replay->entry_count)
-        return false;
-    truncate_entries(replay, index > first ? (size_t)(index - first) : 0);
-    return true;
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, number, false);
+    buf_printf(replay->why, "%s: damaged at offset %" PRIu64 ": %s", path, offset, reason);
+    return ERR_CORRUPT;
 }
 
-static enum err take_entry(struct replay *replay, uint64_t number, uint64_t offset,
-                           const struct record *record)
+static enum err refuse_version(struct wal_replay *replay, uint64_t number)
 {
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, number, false);
+    buf_printf(replay->why, "%s: written by a newer version of floe (this one reads format %d)",
+               path, WAL_FORMAT_VERSION);
+    return ERR_VERSION;
+}
+
+static void drop_entries_before(struct wal_recovered *out, size_t count)
+{
+    ASSERT(count <= out->entry_count);
+    for (size_t i = 0; i < count; i++)
+        floe_entry_deinit(&out->entries[i]);
+    out->entry_count -= count;
+    if (count > 0 && out->entry_count > 0)
+        memmove(out->entries, out->entries + count, out->entry_count * sizeof *out->entries);
+}
+
+static void cut_entries_from(struct wal_recovered *out, floe_index index)
+{
+    while (out->entry_count > 0 && out->entries[out->entry_count - 1].index >= index)
+        floe_entry_deinit(&out->entries[--out->entry_count]);
+}
+
+static const char *apply_entry(struct wal_replay *replay, const struct wal_view *view)
+{
+    struct wal *wal = replay->wal;
+    struct wal_recovered *out = replay->out;
+    if (view->index <= wal->mark_index || view->index > wal->last_index + 1)
+        return "an entry does not continue the log";
     struct floe_entry entry;
-    if (raft_codec_get_entry(record->payload, record->payload_len, &entry) != ERR_OK ||
-        entry.index != record->index || entry.term != record->term)
-        return refuse(replay, ERR_CORRUPT, number, offset, "an entry makes no sense");
-    if (!place_entry(replay, entry.index)) {
-        floe_entry_deinit(&entry);
-        return refuse(replay, ERR_CORRUPT, number, offset, "entries in front of this are missing");
-    }
-    replay->entries = mem_grow(replay->entries, replay->entry_count, &replay->entry_cap,
-                               sizeof *replay->entries);
-    replay->entries[replay->entry_count++] = entry;
-    struct wal_segment *segment = &replay->wal->segments[replay->wal->segment_count - 1];
-    if (entry.index > segment->last_index)
-        segment->last_index = entry.index;
-    return ERR_OK;
+    if (wal_record_get_entry(view, &entry) != ERR_OK)
+        return "an entry cannot be read";
+    cut_entries_from(out, entry.index);
+    wal_segment_note_entry(wal, entry.index);
+    out->entries = mem_grow(out->entries, out->entry_count, &replay->entry_cap,
+                            sizeof *out->entries);
+    out->entries[out->entry_count++] = entry;
+    return NULL;
 }
 
-static enum err take_snapshot(struct replay *replay, const struct record *record)
+static const char *apply_state(struct wal_replay *replay, const struct wal_view *view)
+{
+    struct floe_hard_state hs;
+    if (raft_codec_get_hard_state(view->body, view->body_len, &hs) != ERR_OK)
+        return "a hard state cannot be read";
+    replay->wal->hard_state = hs;
+    return NULL;
+}
+
+static const char *apply_mark(struct wal_replay *replay, const struct wal_view *view)
 {
     struct wal *wal = replay->wal;
-    wal->snapshot_index = record->index;
-    wal->snapshot_term = record->term;
-    if (record->payload_len < 1 || record->payload[0] != 1)
-        truncate_entries(replay, 0);
-    return ERR_OK;
+    struct wal_recovered *out = replay->out;
+    if (view->body_len < 1 || view->index < wal->mark_index)
+        return "a snapshot mark cannot be";
+    bool keep_suffix = view->body[0] != 0;
+    size_t drop = 0;
+    while (drop < out->entry_count && (!keep_suffix || out->entries[drop].index <= view->index))
+        drop++;
+    drop_entries_before(out, drop);
+    wal_segment_note_mark(wal, view->index, keep_suffix);
+    wal->mark_index = view->index;
+    wal->mark_term = view->term;
+    return NULL;
 }
 
-static enum err take_record(struct replay *replay, uint64_t number, uint64_t offset,
-                            const struct record *record)
+static enum err apply(struct wal_replay *replay, const struct wal_view *view, uint64_t number,
+                      uint64_t offset)
 {
-    if ((offset == 0) != (record->type == WAL_META))
-        return refuse(replay, ERR_CORRUPT, number, offset, "a segment must begin with its META");
-    switch ((enum wal_record_type)record->type) {
-    case WAL_META: return take_meta(replay, number, record);
-    case WAL_ENTRY: return take_entry(replay, number, offset, record);
-    case WAL_SNAPSHOT: return take_snapshot(replay, record);
-    case WAL_MARK: return ERR_OK;
-    case WAL_HARD_STATE:
-        if (raft_codec_get_hard_state(record->payload, record->payload_len,
-                                      &replay->wal->hard_state) != ERR_OK)
-            return refuse(replay, ERR_CORRUPT, number, offset, "a hard state makes no sense");
-        return ERR_OK;
-    }
-    return refuse(replay, ERR_VERSION, number, offset, "a record of a newer version of floe");
+    const char *reason = NULL;
+    if (view->type == WAL_RECORD_ENTRY)
+        reason = apply_entry(replay, view);
+    else if (view->type == WAL_RECORD_STATE)
+        reason = apply_state(replay, view);
+    else if (view->type == WAL_RECORD_MARK)
+        reason = apply_mark(replay, view);
+    else if (view->type == WAL_RECORD_HEAD)
+        reason = "a segment's first record in its middle";
+    else
+        return refuse_version(replay, number);
+    return reason == NULL ? ERR_OK : refuse(replay, number, offset, reason);
 }
 
-/* ---- the end of a segment ---------------------------------------------------------------------------- */
+/* ---- one segment ----------------------------------------------------------------------------------- */
 
-static bool all_zero(const uint8_t *data, size_t len)
+static void break_at(struct wal_replay *replay, size_t at, uint64_t offset, const char *reason)
+{
+    struct wal *wal = replay->wal;
+    ASSERT(!replay->broken.found);
+    uint64_t base = at < wal->segment_count ? wal->segments[at].base : wal_end(wal);
+    replay->broken = (struct wal_break){
+        .found = true, .at = at, .offset = offset, .position = base + offset, .reason = reason};
+}
+
+static bool is_all_zero(const uint8_t *data, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (data[i] != 0)
@@ -206,175 +240,192 @@ static bool all_zero(const uint8_t *data, size_t len)
     return true;
 }
 
-/* Does a later batch say that what is at offset was durable? */
-static bool was_durable(const struct replay *replay, uint64_t number, const struct buf *data,
-                        size_t offset)
+static void note_proof(struct wal_replay *replay, const struct wal_view *view)
 {
-    struct record record;
-    size_t used;
-    for (size_t at = offset + 1; at + RECORD_HEADER_BYTES <= data->len; at++) {
-        if (data->data[at + 4] != WAL_MARK || record_peek_payload_len(data->data + at) != 0)
-            continue;
-        if (record_get(data->data + at, data->len - at,
-                       (size_t)replay->wal->options.max_record_bytes, &record, &used) == ERR_OK &&
-            record.term == number && record.index > offset)
-            return true;
-    }
-    return false;
+    if (view->durable > replay->proven)
+        replay->proven = view->durable;
 }
 
-/* Cuts the segment behind its last valid record, durably: no stale byte may come back to life
- * behind a new record. */
-static enum err cut(struct wal *wal, uint64_t number, uint64_t offset)
+static enum err replay_records(struct wal_replay *replay, size_t at)
 {
-    char name[WAL_NAME_MAX];
-    wal_segment_name(number, name);
-    enum err err = wal->fs.ops->truncate(wal->fs.ctx, wal->file, offset);
-    if (err == ERR_OK)
-        err = wal->fs.ops->allocate(wal->fs.ctx, wal->file, wal->size);
-    if (err == ERR_OK)
-        err = wal->fs.ops->sync(wal->fs.ctx, wal->file);
-    return wal_failed(wal, err, "cut", name);
-}
-
-/* A last segment that has no first record: as if it had never been made. */
-static enum err drop_unborn(struct wal *wal, uint64_t number)
-{
-    char name[WAL_NAME_MAX];
-    wal_segment_name(number, name);
-    wal->segment_count--;
-    enum err err = wal_failed(wal, wal->fs.ops->remove(wal->fs.ctx, name), "remove", name);
-    return err != ERR_OK ? err
-                         : wal_failed(wal, wal->fs.ops->sync_dir(wal->fs.ctx, "wal"), "sync",
-                                      "wal");
-}
-
-static enum err replay_records(struct replay *replay, uint64_t number, const struct buf *data,
-                               size_t *end)
-{
-    size_t at = 0;
-    struct record record;
-    size_t used = 0;
-    enum err err = ERR_OK;
-    while (err == ERR_OK) {
-        *end = at;
-        err = record_get(data->data + at, data->len - at,
-                         (size_t)replay->wal->options.max_record_bytes, &record, &used);
-        if (err == ERR_VERSION)
-            return was_durable(replay, number, data, at)
-                       ? refuse(replay, ERR_VERSION, number, at, "a record of a newer version")
-                       : ERR_OK;
+    struct wal *wal = replay->wal;
+    struct wal_segment *segment = wal_segment_current(wal);
+    const uint8_t *data = replay->data.data;
+    size_t len = replay->data.len;
+    while (len - segment->end >= RECORD_HEADER_BYTES && !record_is_blank(data + segment->end)) {
+        struct wal_view view;
+        if (wal_record_get(data + segment->end, len - (size_t)segment->end,
+                           wal->max_record_bytes, &view) != ERR_OK ||
+            view.position != segment->base + segment->end)
+            break;
+        enum err err = apply(replay, &view, segment->number, segment->end);
         if (err != ERR_OK)
-            return ERR_OK; /* the caller judges what is behind *end */
-        err = take_record(replay, number, at, &record);
-        at += used;
+            return err;
+        note_proof(replay, &view);
+        segment->end += view.used;
+        ASSERT(segment->end <= len);
     }
-    return err;
+    if (!is_all_zero(data + segment->end, len - (size_t)segment->end))
+        break_at(replay, at, segment->end, "no valid record");
+    return ERR_OK;
 }
 
-static enum err replay_segment(struct replay *replay, uint64_t number, bool last)
+static void take_head(struct wal *wal, const struct wal_head *head)
 {
-    struct wal *wal = replay->wal;
-    char name[WAL_NAME_MAX];
-    struct buf data = {0};
-    struct fs_file *file = NULL;
-    size_t end = 0;
-    wal_segment_name(number, name);
-    wal_push_segment(wal, number);
-    enum err err = read_segment(wal, name, &file, &data);
-    if (err == ERR_OK)
-        err = replay_records(replay, number, &data, &end);
-    bool clean = err == ERR_OK && all_zero(data.data + end, data.len - end);
-    if (err == ERR_OK && !clean && (!last || was_durable(replay, number, &data, end)))
-        err = refuse(replay, ERR_CORRUPT, number, end, "a record that was durable is damaged");
-    if (err == ERR_OK && end == 0 && !last)
-        err = refuse(replay, ERR_CORRUPT, number, 0, "an old segment is empty");
-    if (err != ERR_OK || !last || end == 0) {
-        if (file != NULL)
-            wal->fs.ops->close(wal->fs.ctx, file);
-    } else {
-        wal->file = file;
-        wal->offset = end;
-        wal->size = data.len;
-    }
-    if (err == ERR_OK && !clean)
-        replay->torn_bytes = data.len - end;
-    if (err == ERR_OK && last && end == 0)
-        err = drop_unborn(wal, number);
-    else if (err == ERR_OK && !clean)
-        err = cut(wal, number, end);
-    buf_deinit(&data);
-    return err;
+    wal->meta = head->meta;
+    wal->hard_state = head->hard_state;
+    wal->mark_index = head->mark_index;
+    wal->mark_term = head->mark_term;
+    wal->last_index = head->last_index;
 }
 
-/* The last segment was never born: the one before it is written to again. */
-static enum err reopen_last(struct replay *replay)
+/* Does the head fit behind what was read? Pushes the segment; else says what is broken. */
+static enum err enter_segment(struct wal_replay *replay, size_t at, const struct wal_view *view,
+                              const struct wal_head *head)
 {
     struct wal *wal = replay->wal;
-    if (wal->file != NULL || wal->segment_count == 0)
+    uint64_t number = replay->numbers[at];
+    if (at > 0 && view->position > wal_end(wal)) {
+        break_at(replay, at - 1, wal_segment_current(wal)->end, "records at its end are missing");
         return ERR_OK;
-    uint64_t number = wal->segments[wal->segment_count - 1].number;
-    char name[WAL_NAME_MAX];
-    wal_segment_name(number, name);
-    struct buf data = {0};
-    enum err err = read_segment(wal, name, &wal->file, &data);
-    size_t at = 0;
-    struct record record;
-    size_t used;
-    while (err == ERR_OK && record_get(data.data + at, data.len - at,
-                                       (size_t)wal->options.max_record_bytes, &record,
-                                       &used) == ERR_OK)
-        at += used;
-    wal->offset = at;
-    wal->size = data.len;
-    buf_deinit(&data);
+    }
+    if (at > 0 && (view->position < wal_end(wal) || head->last_index != wal->last_index))
+        return refuse(replay, number, 0, "it does not continue the segment before it");
+    if (at == 0)
+        take_head(wal, head);
+    note_proof(replay, view);
+    wal_segment_push(wal, &(struct wal_segment){.number = number,
+                                                .base = view->position,
+                                                .end = view->used,
+                                                .head_bytes = view->used});
+    return replay_records(replay, at);
+}
+
+static enum err replay_segment(struct wal_replay *replay, size_t at)
+{
+    struct wal *wal = replay->wal;
+    uint64_t number = replay->numbers[at];
+    if (at > 0 && number != replay->numbers[at - 1] + 1) {
+        break_at(replay, at - 1, wal_segment_current(wal)->end, "the segment behind it is missing");
+        return ERR_OK;
+    }
+    enum err err = wal_replay_load(replay, number);
+    if (err != ERR_OK)
+        return err;
+    struct wal_view view;
+    struct wal_head head = {0};
+    err = wal_record_get(replay->data.data, replay->data.len, wal->max_record_bytes, &view);
+    if (err == ERR_OK)
+        err = wal_record_get_head(&view, &head);
+    if (err == ERR_VERSION)
+        return refuse_version(replay, number);
+    if (err == ERR_OK && head.number == number)
+        return enter_segment(replay, at, &view, &head);
+    if (at == 0)
+        return refuse(replay, number, 0, "its first record is not valid");
+    break_at(replay, at, 0, "its first record is not valid");
+    return ERR_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------- */
+
+static enum err check_complete(struct wal_replay *replay)
+{
+    const struct wal *wal = replay->wal;
+    const struct wal_recovered *out = replay->out;
+    floe_index first = out->entry_count > 0 ? out->entries[0].index : wal->last_index + 1;
+    if (first == wal->mark_index + 1)
+        return ERR_OK;
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, replay->numbers[0], false);
+    buf_printf(replay->why,
+               "%s: a gap at offset 0: entries %" PRIu64 " to %" PRIu64 " are missing in front of it",
+               path, wal->mark_index + 1, first - 1);
+    return ERR_CORRUPT;
+}
+
+/* What was read may be in the page cache only; from here on the owner counts on it. */
+static enum err settle_segment(struct wal_replay *replay, struct wal_segment *segment, bool last)
+{
+    struct wal *wal = replay->wal;
+    const struct fs_ops *ops = wal->fs.ops;
+    segment->synced = segment->end;
+    if (!last && segment->base + segment->end <= replay->proven)
+        return ERR_OK;
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, segment->number, false);
+    struct fs_file *file;
+    if (ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
+        return report_io(replay, "open", path);
+    uint64_t limit = wal_segment_limit(wal, segment->number);
+    uint64_t size = 0;
+    enum err err = ops->size(wal->fs.ctx, file, &size);
+    if (err == ERR_OK && last && size < limit && ops->allocate(wal->fs.ctx, file, limit) != ERR_OK)
+        log_warn(wal->logger, "no space reserved file=%s why=%s", path,
+                 ops->last_error(wal->fs.ctx)); /* a write may still fit */
+    if (err == ERR_OK)
+        err = ops->sync(wal->fs.ctx, file);
+    if (err == ERR_OK && last) {
+        segment->file = file;
+        return ERR_OK;
+    }
+    ops->close(wal->fs.ctx, file);
+    return err == ERR_OK ? ERR_OK : report_io(replay, "sync", path);
+}
+
+static enum err settle_files(struct wal_replay *replay)
+{
+    struct wal *wal = replay->wal;
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < wal->segment_count && err == ERR_OK; i++)
+        err = settle_segment(replay, &wal->segments[i], i + 1 == wal->segment_count);
+    if (err == ERR_OK && wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
+        err = report_io(replay, "sync directory", "wal");
+    wal->durable = wal_end(wal);
+    wal->opened_at = wal->durable;
     return err;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------ */
-
-static enum err hand_out(struct replay *replay, struct wal_recovered *out)
+/* The entries as an array that the library can free. */
+static void hand_over(struct wal_replay *replay)
 {
-    struct wal *wal = replay->wal;
-    size_t skip = 0;
-    while (skip < replay->entry_count && replay->entries[skip].index <= wal->snapshot_index)
-        floe_entry_deinit(&replay->entries[skip++]);
-    size_t count = replay->entry_count - skip;
-    if (count > 0 && replay->entries[skip].index != wal->snapshot_index + 1)
-        return refuse(replay, ERR_CORRUPT, wal->segments[0].number, 0,
-                      "entries behind the snapshot are missing");
-    memmove(replay->entries, replay->entries + skip, count * sizeof *replay->entries);
-    replay->entry_count = count;
-    out->fresh = wal->segment_count == 0;
+    const struct wal *wal = replay->wal;
+    struct wal_recovered *out = replay->out;
+    struct floe_entry *entries = floe_entries_copy(out->entries, out->entry_count);
+    drop_entries_before(out, out->entry_count);
+    mem_free(out->entries);
+    out->entries = entries;
+    if (entries != NULL)
+        out->entry_count = (size_t)(wal->last_index - wal->mark_index);
     out->meta = wal->meta;
     out->hard_state = wal->hard_state;
-    out->snapshot_index = wal->snapshot_index;
-    out->snapshot_term = wal->snapshot_term;
-    out->entries = replay->entries;
-    out->entry_count = count;
-    out->torn_bytes = replay->torn_bytes;
-    replay->entries = NULL;
-    replay->entry_count = 0;
-    return ERR_OK;
+    out->snapshot_index = wal->mark_index;
+    out->snapshot_term = wal->mark_term;
+}
+
+static enum err replay_all(struct wal_replay *replay)
+{
+    enum err err = list_files(replay);
+    if (err != ERR_OK)
+        return err;
+    replay->out->fresh = replay->number_count == 0;
+    if (replay->out->fresh)
+        return ERR_OK;
+    for (size_t i = 0; i < replay->number_count && err == ERR_OK && !replay->broken.found; i++)
+        err = replay_segment(replay, i);
+    if (err == ERR_OK && replay->broken.found)
+        err = wal_damage_settle(replay);
+    if (err == ERR_OK)
+        err = check_complete(replay);
+    return err == ERR_OK ? settle_files(replay) : err;
 }
 
 enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why)
 {
-    struct replay replay = {.wal = wal, .why = why};
-    enum err err = list_segments(&replay);
-    for (size_t i = 0; i < replay.number_count && err == ERR_OK; i++)
-        err = replay_segment(&replay, replay.numbers[i], i + 1 == replay.number_count);
-    if (err == ERR_OK)
-        err = reopen_last(&replay);
-    if (err == ERR_OK && wal->segment_count == 0 && replay.number_count > 0 &&
-        replay.numbers[0] != 1)
-        err = refuse(&replay, ERR_CORRUPT, replay.numbers[0], 0, "the only segment is empty");
-    if (err == ERR_OK && wal->file != NULL) /* what a killed process left in the page cache */
-        err = wal_failed(wal, wal->fs.ops->sync(wal->fs.ctx, wal->file), "sync", "wal");
-    wal->durable_offset = wal->offset;
-    if (err == ERR_OK)
-        err = hand_out(&replay, out);
-    floe_entries_free(replay.entries, replay.entry_count);
+    struct wal_replay replay = {.wal = wal, .out = out, .why = why};
+    enum err err = replay_all(&replay);
+    hand_over(&replay);
     mem_free(replay.numbers);
+    buf_deinit(&replay.data);
     return err;
 }

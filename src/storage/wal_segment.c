@@ -74,6 +74,14 @@ void wal_segment_note_entry(struct wal *wal, floe_index index)
     wal->last_index = index;
 }
 
+void wal_segment_note_mark(struct wal *wal, floe_index index, bool keep_suffix)
+{
+    for (size_t i = 0; i < wal->segment_count && !keep_suffix; i++)
+        wal->segments[i].max_index = 0;
+    if (!keep_suffix || index > wal->last_index)
+        wal->last_index = index;
+}
+
 enum err wal_segment_flush(struct wal *wal)
 {
     if (wal->out.len == 0)
