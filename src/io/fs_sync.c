@@ -146,7 +146,7 @@ bool fs_sync_poll(struct fs_sync *sync, uint64_t *token, int *error)
 {
 #ifdef HAVE_LIBURING
     uint64_t count;
-    if (sync->wake_fd >= 0 && sync->in_flight > 0) {
+    if (sync->wake_fd >= 0) {
         if (read(sync->wake_fd, &count, sizeof count) < 0)
             count = 0; /* nothing has finished since the last look, or it is in the ring already */
         reap(sync);

@@ -263,8 +263,10 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
     server->api = api;
     server->logger = logger;
     server->options = with_defaults(options);
-    http_conns_init(&server->conns, base, server->options.header_timeout_ms,
-                    server->options.body_timeout_ms);
+    http_conns_init(&server->conns, base,
+                    &(struct http_conn_limits){server->options.header_timeout_ms,
+                                               server->options.body_timeout_ms,
+                                               server->options.header_bytes});
     server->evhttp = make_evhttp(server);
     server->scan_timer = event_new(base, -1, EV_PERSIST, on_scan, server);
     ASSERT_MSG(server->scan_timer != NULL, "out of memory");

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/queue.h>
 
 static bool is_token(const char *name)
 {

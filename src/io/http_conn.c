@@ -79,8 +79,10 @@ static struct http_conn *find(struct http_conns *conns, struct evhttp_request *r
 static void begin_request(struct http_conn *conn, uint64_t now_ms)
 {
     conn->phase = HTTP_CONN_HEADERS;
-    conn->deadline_ms = now_ms + conn->owner->header_timeout_ms;
+    conn->deadline_ms = now_ms + conn->owner->limits.header_timeout_ms;
     conn->line_bytes = 0;
+    conn->header_bytes = 0;
+    conn->first_line_bytes = 0;
     conn->has_first_line = false;
     conn->has_nul = false;
     int fd = bufferevent_getfd(conn->bev);
@@ -91,7 +93,7 @@ static void begin_request(struct http_conn *conn, uint64_t now_ms)
 
 static void set_body_deadline(struct http_conn *conn)
 {
-    conn->deadline_ms = conn->began_ms + conn->owner->body_timeout_ms +
+    conn->deadline_ms = conn->began_ms + conn->owner->limits.body_timeout_ms +
                         conn->body_bytes * 1000 / BODY_BYTES_PER_S;
 }
 
@@ -100,6 +102,8 @@ static size_t scan_headers(struct http_conn *conn, const char *bytes, size_t len
 {
     for (size_t i = 0; i < len; i++) {
         conn->has_nul = conn->has_nul || bytes[i] == '\0';
+        conn->header_bytes++;
+        conn->first_line_bytes += conn->has_first_line ? 0 : 1;
         if (bytes[i] != '\n') {
             conn->line_bytes += bytes[i] != '\r' ? 1 : 0;
             continue;
@@ -188,10 +192,11 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 
 static void make_refusal(const struct http_conn *conn, int status, struct api_response *out)
 {
-    bool in_headers = conn->phase == HTTP_CONN_HEADERS;
-    if (status == 413 && in_headers && !conn->has_first_line)
+    /* for too many bytes of headers evhttp's answer is 400, too */
+    size_t max = conn->owner->limits.header_bytes;
+    if (conn->first_line_bytes > max)
         api_error_response(out, 414, "target_too_long", "the request line is too long");
-    else if (status == 413 && in_headers)
+    else if (conn->header_bytes > max)
         api_error_response(out, 431, "headers_too_large", "the headers are too large");
     else if (status == 413)
         api_error_response(out, 413, "body_too_large", "the body is over the limit of this server");
@@ -324,14 +329,10 @@ size_t http_conns_busy(const struct http_conns *conns)
     return busy;
 }
 
-void http_conns_init(struct http_conns *conns, struct event_base *base, uint32_t header_timeout_ms,
-                     uint32_t body_timeout_ms)
+void http_conns_init(struct http_conns *conns, struct event_base *base,
+                     const struct http_conn_limits *limits)
 {
-    *conns = (struct http_conns){
-        .base = base,
-        .header_timeout_ms = header_timeout_ms,
-        .body_timeout_ms = body_timeout_ms,
-    };
+    *conns = (struct http_conns){.base = base, .limits = *limits};
     TAILQ_INIT(&conns->all);
     TAILQ_INIT(&conns->pages);
     conns->page_event = event_new(base, -1, 0, on_pages, conns);

@@ -37,6 +37,8 @@ struct http_conn {
     uint64_t began_ms;    /* BODY */
     uint64_t body_bytes;  /* BODY; LINGER: thrown away */
     size_t line_bytes;    /* HEADERS: of the line that is being read */
+    size_t header_bytes;  /* of all lines so far */
+    size_t first_line_bytes;
     bool has_first_line;
     bool has_nul;     /* a header has a NUL byte: what was parsed is not what was sent */
     bool has_closecb; /* evhttp will tell us */
@@ -48,6 +50,12 @@ struct http_conn {
 
 TAILQ_HEAD(http_conn_list, http_conn);
 
+struct http_conn_limits {
+    uint32_t header_timeout_ms;
+    uint32_t body_timeout_ms;
+    size_t header_bytes; /* evhttp's limit, to tell its reason for a 400 */
+};
+
 struct http_conns {
     struct event_base *base;
     struct http_conn *by_bev; /* uthash */
@@ -55,13 +63,12 @@ struct http_conns {
     struct http_conn_list pages; /* evhttp has written something by itself */
     struct event *page_event;
     size_t count;
-    uint32_t header_timeout_ms;
-    uint32_t body_timeout_ms;
+    struct http_conn_limits limits;
 };
 
 /* base borrowed until deinit. */
-void http_conns_init(struct http_conns *conns, struct event_base *base, uint32_t header_timeout_ms,
-                     uint32_t body_timeout_ms);
+void http_conns_init(struct http_conns *conns, struct event_base *base,
+                     const struct http_conn_limits *limits);
 /* Gives all references back; the evhttp must be gone. */
 void http_conns_deinit(struct http_conns *conns);
 /* For evhttp_set_bevcb: the bufferevent of a connection that has come in. */

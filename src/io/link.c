@@ -36,8 +36,8 @@ static void describe(const struct sockaddr *address, char *out, size_t size)
     (void)snprintf(out, size, v6 ? "[%s]:%u" : "%s:%u", host, port);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
-                      struct sockaddr *address, int len, void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int len, void *arg)
 {
     (void)listener;
     (void)len;
@@ -76,9 +76,8 @@ static bool listen_on(struct link_set *set, const struct evutil_addrinfo *addres
     unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
     if (v6_only && address->ai_family == AF_INET6)
         flags |= LEV_OPT_BIND_IPV6ONLY;
-    struct evconnlistener *listener =
-        evconnlistener_new_bind(set->base, on_accept, set, flags, BACKLOG, address->ai_addr,
-                                (int)address->ai_addrlen);
+    struct evconnlistener *listener = evconnlistener_new_bind(
+        set->base, on_accept, set, flags, BACKLOG, address->ai_addr, (int)address->ai_addrlen);
     if (listener == NULL)
         return false;
     evconnlistener_set_error_cb(listener, on_accept_error);
@@ -173,7 +172,8 @@ static void run_actions(struct link_set *set)
 static void resume_paused(struct link_set *set)
 {
     struct link_conn *conn;
-    TAILQ_FOREACH(conn, &set->conns, entry) {
+    TAILQ_FOREACH(conn, &set->conns, entry)
+    {
         if (peer_set_event_bytes(set->peers) > LINK_EVENT_BYTES_GO)
             return;
         if (!conn->closing)

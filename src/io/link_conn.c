@@ -24,7 +24,8 @@
 struct link_conn *link_conn_find(const struct link_set *set, peer_link link)
 {
     struct link_conn *conn;
-    TAILQ_FOREACH(conn, &set->conns, entry) {
+    TAILQ_FOREACH(conn, &set->conns, entry)
+    {
         if (conn->link == link)
             return conn;
     }
@@ -131,6 +132,11 @@ static void on_write(struct bufferevent *bev, void *arg)
 
 static void on_event(struct bufferevent *bev, short what, void *arg);
 
+static void listen_to(struct link_conn *conn)
+{
+    bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
+}
+
 /* Takes fd. */
 static void attach(struct link_conn *conn, evutil_socket_t fd)
 {
@@ -138,7 +144,6 @@ static void attach(struct link_conn *conn, evutil_socket_t fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     conn->bev = bufferevent_socket_new(conn->set->base, fd, BEV_OPT_CLOSE_ON_FREE);
     ASSERT_MSG(conn->bev != NULL, "bufferevent_socket_new failed");
-    bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
     bufferevent_setwatermark(conn->bev, EV_WRITE, OUTPUT_REFILL, 0);
     (void)bufferevent_set_max_single_read(conn->bev, READ_MAX);
     (void)bufferevent_set_max_single_write(conn->bev, READ_MAX);
@@ -155,6 +160,7 @@ void link_conn_accept(struct link_set *set, peer_link link, evutil_socket_t fd)
 {
     struct link_conn *conn = conn_new(set, link);
     attach(conn, fd);
+    listen_to(conn);
     set_connected(conn);
 }
 
@@ -166,8 +172,10 @@ static bool try_address(struct link_conn *conn, const struct evutil_addrinfo *ad
     if (fd < 0)
         return false;
     attach(conn, fd);
-    if (bufferevent_socket_connect(conn->bev, address->ai_addr, (int)address->ai_addrlen) == 0)
+    if (bufferevent_socket_connect(conn->bev, address->ai_addr, (int)address->ai_addrlen) == 0) {
+        listen_to(conn); /* not before: a failure within the call would come twice */
         return true;
+    }
     drop_bufferevent(conn);
     return false;
 }

@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 
 #define LINK_LISTENERS_MAX 8
-#define LINK_EVENT_BYTES_STOP (16u << 20)  /* events that wait: links over it are not read */
-#define LINK_EVENT_BYTES_GO (4u << 20)     /* they are read again */
+#define LINK_EVENT_BYTES_STOP (16u << 20) /* events that wait: links over it are not read */
+#define LINK_EVENT_BYTES_GO (4u << 20)    /* they are read again */
 
 struct link_conn;
 

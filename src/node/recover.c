@@ -173,13 +173,17 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
     floe_index newest = 0;
     if (err == ERR_OK)
         err = load_snapshot(node, log, &newest, why);
-    if (err == ERR_OK)
-        err = fill_store(node, log, newest, why);
+    if (err == ERR_OK && log->fresh && newest != 0) {
+        buf_printf(why, "there are snapshots but no log: wal/ is missing");
+        err = ERR_CORRUPT;
+    }
     if (err == ERR_OK && log->fresh) {
         struct wal_meta meta = {.id = node->options.id};
         memcpy(meta.cluster, node->options.cluster, strlen(node->options.cluster) + 1);
         err = wal_create(node->wal, &meta);
     }
+    if (err == ERR_OK)
+        err = fill_store(node, log, newest, why);
     if (err == ERR_OK)
         err = open_core(node, why);
     if (err == ERR_OK && empty && newest == 0 && !node->options.join)

@@ -16,17 +16,17 @@
 
 /* Payloads are msgpack arrays unless something else is said. */
 enum peer_frame {
-    PEER_FRAME_HELLO = 1,   /* major, minor, cluster, from, to, lane, name */
-    PEER_FRAME_WELCOME = 2, /* major, id of the acceptor */
-    PEER_FRAME_REFUSE = 3,  /* enum peer_refusal, text */
-    PEER_FRAME_MESSAGE = 4, /* raft_codec message */
-    PEER_FRAME_NOTE = 5,    /* index = kind; payload: the note's bytes as they are */
-    PEER_FRAME_PING = 6,    /* empty; from the dialler */
-    PEER_FRAME_PONG = 7,    /* empty; the answer */
-    PEER_FRAME_SNAP_BEGIN = 8,   /* raft_codec message (FLOE_MSG_SNAP) */
-    PEER_FRAME_SNAP_RECORD = 9,  /* index = 1, 2, ..; payload: an encoded snapshot record */
-    PEER_FRAME_SNAP_LAST = 10,   /* the same, and it is the last one */
-    PEER_FRAME_SNAP_ACK = 11,    /* ok */
+    PEER_FRAME_HELLO = 1,       /* major, minor, cluster, from, to, lane, name */
+    PEER_FRAME_WELCOME = 2,     /* major, id of the acceptor */
+    PEER_FRAME_REFUSE = 3,      /* enum peer_refusal, text */
+    PEER_FRAME_MESSAGE = 4,     /* raft_codec message */
+    PEER_FRAME_NOTE = 5,        /* index = kind; payload: the note's bytes as they are */
+    PEER_FRAME_PING = 6,        /* empty; from the dialler */
+    PEER_FRAME_PONG = 7,        /* empty; the answer */
+    PEER_FRAME_SNAP_BEGIN = 8,  /* raft_codec message (FLOE_MSG_SNAP) */
+    PEER_FRAME_SNAP_RECORD = 9, /* index = 1, 2, ..; payload: an encoded snapshot record */
+    PEER_FRAME_SNAP_LAST = 10,  /* the same, and it is the last one */
+    PEER_FRAME_SNAP_ACK = 11,   /* ok */
 };
 
 enum peer_lane { PEER_LANE_MESSAGES = 1, PEER_LANE_SNAPSHOT = 2 };

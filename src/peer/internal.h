@@ -1,7 +1,7 @@
 /*
- * What the files of src/peer share. A `struct peer` is a member that we may dial; a `struct session`
- * is one connection, either way. A closed session stays in the list, deaf, until the next tick, so
- * that no caller up the stack is left with a dangling pointer.
+ * What the files of src/peer share. A `struct peer` is a member that we may dial; a `struct
+ * session` is one connection, either way. A closed session stays in the list, deaf, until the next
+ * tick, so that no caller up the stack is left with a dangling pointer.
  */
 #ifndef PEER_INTERNAL_H
 #define PEER_INTERNAL_H
@@ -13,11 +13,11 @@
 #include <inttypes.h>
 #include <sys/queue.h>
 
-#define PEER_ANONYMOUS_MAX 64             /* incoming links that have not said HELLO */
-#define PEER_HELLO_MAX 4096               /* payload bytes of a frame before the link is up */
-#define PEER_URGENT_SLACK (256u << 10)    /* bytes that messages without entries may go over */
-#define PEER_SNAPSHOT_QUEUE (1u << 20)    /* bytes of a snapshot that wait in the output */
-#define PEER_PONG_BACKLOG (64u << 10)     /* no PONG to who does not read */
+#define PEER_ANONYMOUS_MAX 64          /* incoming links that have not said HELLO */
+#define PEER_HELLO_MAX 4096            /* payload bytes of a frame before the link is up */
+#define PEER_URGENT_SLACK (256u << 10) /* bytes that messages without entries may go over */
+#define PEER_SNAPSHOT_QUEUE (1u << 20) /* bytes of a snapshot that wait in the output */
+#define PEER_PONG_BACKLOG (64u << 10)  /* no PONG to who does not read */
 #define PEER_PATIENCE 6 /* a snapshot may stand still for so many silence_ms while pings pass */
 
 enum session_state {
@@ -95,12 +95,12 @@ struct peer_set {
     struct prng prng;
     uint64_t now_ms; /* the latest that was passed in */
     bool accept_unknown;
-    bool crowd_logged; /* the bound of anonymous links was logged */
+    bool crowd_logged;         /* the bound of anonymous links was logged */
     floe_id refused_logged_id; /* the last refusal of ours that was logged */
     uint8_t refused_logged_code;
     peer_link last_link;
     struct session *receiving; /* incoming snapshot without a verdict; NULL: none */
-    floe_id *removed; /* whose hellos are refused */
+    floe_id *removed;          /* whose hellos are refused */
     size_t removed_count;
     size_t removed_cap;
     TAILQ_HEAD(peer_list, peer) peers;
@@ -140,8 +140,7 @@ size_t session_queued(const struct session *session);
 
 /* ---- handshake.c ---- */
 void handshake_on_connected(struct peer_set *set, struct session *session);
-void handshake_on_frame(struct peer_set *set, struct session *session,
-                        const struct record *frame);
+void handshake_on_frame(struct peer_set *set, struct session *session, const struct record *frame);
 
 /* ---- snapshot.c ---- */
 void snapshot_on_welcome(struct peer_set *set, struct session *session);

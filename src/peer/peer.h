@@ -55,8 +55,8 @@ void peer_set_accept_unknown(struct peer_set *set, bool accept);
 /* ---- sending (from node) ---------------------------------------------------------------------------- */
 
 /* Queues a copy. ERR_NOT_FOUND: unknown peer; ERR_FULL: queue bound reached; ERR_AGAIN: no
- * connection (the message is dropped: raft sends again); ERR_TOO_LARGE: over max_frame_bytes. Not for
- * FLOE_MSG_SNAP. */
+ * connection (the message is dropped: raft sends again); ERR_TOO_LARGE: over max_frame_bytes.
+ * Not for FLOE_MSG_SNAP. */
 enum err peer_set_send(struct peer_set *set, const struct floe_message *message) MUST_USE;
 /* Small datagram of the node's own between members (kind is the node's numbering). Same errors. */
 enum err peer_set_send_note(struct peer_set *set, floe_id to, uint8_t kind, const void *data,
@@ -84,7 +84,7 @@ enum peer_event_type {
     PEER_EVENT_SNAPSHOT_BEGIN,  /* message: the FLOE_MSG_SNAP; its file follows */
     PEER_EVENT_SNAPSHOT_RECORD, /* data: one encoded record, checksum verified; last */
     PEER_EVENT_SNAPSHOT_ABORT,  /* an incoming snapshot ended early */
-    PEER_EVENT_SNAPSHOT_SENT,   /* an outgoing snapshot: ok or not; kind: enum peer_refusal or 0 */
+    PEER_EVENT_SNAPSHOT_SENT,   /* an outgoing snapshot: ok or not; kind: peer_refusal or 0 */
     PEER_EVENT_REFUSED,         /* id refused our hello: kind is enum peer_refusal, data the text */
 };
 

@@ -79,7 +79,8 @@ void peer_set_now(struct peer_set *set, uint64_t now_ms)
 struct peer *peer_find(const struct peer_set *set, floe_id id)
 {
     struct peer *peer;
-    TAILQ_FOREACH(peer, &set->peers, entry) {
+    TAILQ_FOREACH(peer, &set->peers, entry)
+    {
         if (peer->id == id)
             return peer;
     }
@@ -144,7 +145,8 @@ void peer_set_remove(struct peer_set *set, floe_id id, bool refuse)
         set->removed[set->removed_count++] = id;
     }
     struct session *session;
-    TAILQ_FOREACH(session, &set->sessions, entry) {
+    TAILQ_FOREACH(session, &set->sessions, entry)
+    {
         if (session->peer == id)
             session_end(set, session, SESSION_END_NOW, "removed");
     }

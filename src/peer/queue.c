@@ -1,4 +1,5 @@
-/* What comes back out of the set: events for the node, actions for the loop. First in, first out. */
+/* What comes back out of the set: events for the node, actions for the loop. First in, first out.
+ */
 #include "peer/internal.h"
 
 #include "base/assert.h"

@@ -11,7 +11,8 @@
 struct session *session_find(const struct peer_set *set, peer_link link)
 {
     struct session *session;
-    TAILQ_FOREACH(session, &set->sessions, entry) {
+    TAILQ_FOREACH(session, &set->sessions, entry)
+    {
         if (session->link == link)
             return session->state != SESSION_CLOSED ? session : NULL;
     }
@@ -103,7 +104,8 @@ void session_ping(struct session *session)
 struct evbuffer *peer_set_output(struct peer_set *set, peer_link link)
 {
     struct session *session;
-    TAILQ_FOREACH(session, &set->sessions, entry) {
+    TAILQ_FOREACH(session, &set->sessions, entry)
+    {
         if (session->link == link)
             return session->state != SESSION_CLOSED || session->flush ? session->output : NULL;
     }
@@ -113,7 +115,8 @@ struct evbuffer *peer_set_output(struct peer_set *set, peer_link link)
 peer_link peer_set_next_dirty(struct peer_set *set)
 {
     struct session *session;
-    TAILQ_FOREACH(session, &set->sessions, entry) {
+    TAILQ_FOREACH(session, &set->sessions, entry)
+    {
         if (session->dirty) {
             session->dirty = false;
             return session->link;
@@ -184,7 +187,8 @@ static size_t count_anonymous(const struct peer_set *set)
 {
     size_t count = 0;
     const struct session *session;
-    TAILQ_FOREACH(session, &set->sessions, entry) {
+    TAILQ_FOREACH(session, &set->sessions, entry)
+    {
         if (session->state == SESSION_WAIT_HELLO)
             count++;
     }
@@ -217,7 +221,8 @@ void peer_set_on_closed(struct peer_set *set, peer_link link, const char *reason
 {
     peer_set_now(set, now_ms);
     struct session *session;
-    TAILQ_FOREACH(session, &set->sessions, entry) {
+    TAILQ_FOREACH(session, &set->sessions, entry)
+    {
         if (session->link == link)
             break;
     }

@@ -12,7 +12,8 @@
 static struct session *find_sending(const struct peer_set *set, floe_id to)
 {
     struct session *session;
-    TAILQ_FOREACH(session, &set->sessions, entry) {
+    TAILQ_FOREACH(session, &set->sessions, entry)
+    {
         if (session->state != SESSION_CLOSED && session->lane == PEER_LANE_SNAPSHOT &&
             session->dialled && session->peer == to)
             return session;
@@ -85,12 +86,11 @@ void peer_set_snapshot_cancel(struct peer_set *set, floe_id to)
 static void report_sent(struct peer_set *set, struct session *session, bool ok, uint8_t refusal)
 {
     session->transfer.ended = true;
-    peer_queue_event(set,
-                     (struct peer_event){.type = PEER_EVENT_SNAPSHOT_SENT,
-                                         .id = session->peer,
-                                         .kind = refusal,
-                                         .ok = ok},
-                     0);
+    peer_queue_event(
+        set,
+        (struct peer_event){
+            .type = PEER_EVENT_SNAPSHOT_SENT, .id = session->peer, .kind = refusal, .ok = ok},
+        0);
 }
 
 static void on_ack(struct peer_set *set, struct session *session, const struct record *frame)
@@ -151,9 +151,8 @@ static void on_record(struct peer_set *set, struct session *session, const struc
     }
     transfer->records++;
     transfer->complete = frame->type == PEER_FRAME_SNAP_LAST;
-    struct peer_event event = {.type = PEER_EVENT_SNAPSHOT_RECORD,
-                               .id = session->peer,
-                               .last = transfer->complete};
+    struct peer_event event = {
+        .type = PEER_EVENT_SNAPSHOT_RECORD, .id = session->peer, .last = transfer->complete};
     buf_add(&event.data, frame->payload, frame->payload_len);
     peer_queue_event(set, event, frame->payload_len);
 }
@@ -212,6 +211,5 @@ bool snapshot_is_stuck(const struct peer_set *set, const struct session *session
     const struct transfer *transfer = &session->transfer;
     if (!session->dialled && transfer->complete && !transfer->ended)
         return false; /* our own node is at work on it */
-    return set->now_ms - transfer->progress_ms >=
-           (uint64_t)set->options.silence_ms * PEER_PATIENCE;
+    return set->now_ms - transfer->progress_ms >= (uint64_t)set->options.silence_ms * PEER_PATIENCE;
 }

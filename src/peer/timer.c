@@ -5,12 +5,13 @@
 
 /* ---- dialling ------------------------------------------------------------------------------- */
 
-/* Doubles up to the bound; jitter takes up to half of it off, so that members do not move in step. */
+/* Doubles up to the bound; jitter takes up to half of it off, so that members do not move in step.
+ */
 void peer_back_off(struct peer_set *set, struct peer *peer)
 {
     const struct peer_options *options = &set->options;
-    uint64_t wait_ms = peer->backoff_ms == 0 ? options->backoff_min_ms
-                                             : (uint64_t)peer->backoff_ms * 2;
+    uint64_t wait_ms =
+        peer->backoff_ms == 0 ? options->backoff_min_ms : (uint64_t)peer->backoff_ms * 2;
     if (wait_ms > options->backoff_max_ms)
         wait_ms = options->backoff_max_ms;
     peer->backoff_ms = (uint32_t)wait_ms;
@@ -18,8 +19,8 @@ void peer_back_off(struct peer_set *set, struct peer *peer)
     peer->retry_at_ms = set->now_ms + (wait_ms - half_ms) + prng_below(&set->prng, half_ms + 1);
 }
 
-/* A dial that was sent to a machine that was down would sit out its time-out; and a link to one that
- * lost power looks well until something is sent on it. */
+/* A dial that was sent to a machine that was down would sit out its time-out; and a link to one
+ * that lost power looks well until something is sent on it. */
 void peer_wake(struct peer_set *set, struct peer *peer)
 {
     struct session *out = peer->out;
@@ -38,7 +39,8 @@ void peer_wake(struct peer_set *set, struct peer *peer)
 static void dial_due(struct peer_set *set)
 {
     struct peer *peer;
-    TAILQ_FOREACH(peer, &set->peers, entry) {
+    TAILQ_FOREACH(peer, &set->peers, entry)
+    {
         if (peer->out == NULL && set->now_ms >= peer->retry_at_ms)
             (void)session_dial(set, peer, PEER_LANE_MESSAGES);
     }

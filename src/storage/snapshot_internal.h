@@ -1,20 +1,28 @@
-/* What writing and reading of snapshot files share. */
+/* Private to the files of the snapshot folder; snapshot_file.c has the format in prose. */
 #ifndef STORAGE_SNAPSHOT_INTERNAL_H
 #define STORAGE_SNAPSHOT_INTERNAL_H
 
 #include "storage/snapshot_file.h"
 
-#include <xxhash.h>
+#define SNAPSHOT_PATH_MAX 40
+#define SNAPSHOT_META_MAX SNAPSHOT_CHUNK_MAX /* payload bytes of META */
 
-#define SNAPSHOT_NAME_MAX 40
-#define SNAPSHOT_PAYLOAD_MAX (SNAPSHOT_CHUNK_MAX * 2u) /* larger lengths are damage */
+/* What END says: over all chunks. */
+struct snapshot_total {
+    uint64_t chunks;
+    uint64_t sum;
+    uint64_t bytes;
+};
 
-void snapshot_name(floe_index index, char *out);
-void snapshot_meta_encode(const struct snapshot_meta *meta, struct buf *out);
-/* ERR_VERSION, ERR_CORRUPT; *out is owned by caller. */
-enum err snapshot_meta_decode(const struct record *record, struct snapshot_meta *out) MUST_USE;
-void snapshot_end_encode(uint64_t chunks, uint64_t sum, uint64_t bytes, struct buf *out);
-enum err snapshot_end_check(const struct record *record, uint64_t chunks, uint64_t sum,
-                            uint64_t bytes) MUST_USE;
+void snapshot_path(char *out, floe_index index, const char *suffix);
+
+/* Appends the record. */
+void snapshot_put_meta(struct buf *out, const struct snapshot_meta *meta);
+void snapshot_put_end(struct buf *out, const struct snapshot_total *total);
+/* ERR_CORRUPT, ERR_VERSION. Owned by caller. */
+enum err snapshot_get_meta(const struct record *record, struct snapshot_meta *out) MUST_USE;
+/* ERR_CORRUPT: malformed, or not these totals. */
+enum err snapshot_check_end(const struct record *record,
+                            const struct snapshot_total *total) MUST_USE;
 
 #endif

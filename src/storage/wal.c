@@ -127,7 +127,7 @@ enum err wal_create(struct wal *wal, const struct wal_meta *meta)
     return ERR_OK;
 }
 
-/* ---- appending ------------------------------------------------------------------------------------- */
+/* ---- appending ------------------------------------------------------------------------------- */
 
 /* Fails before anything is changed. */
 static enum err check_writable(struct wal *wal)
@@ -220,7 +220,7 @@ enum err wal_mark_snapshot(struct wal *wal, floe_index index, floe_term term, bo
     return wal_segment_flush(wal);
 }
 
-/* ---- positions, upkeep ----------------------------------------------------------------------------- */
+/* ---- positions, upkeep ----------------------------------------------------------------------- */
 
 uint64_t wal_appended(const struct wal *wal)
 {

@@ -1,7 +1,7 @@
 /*
  * The log cannot be read on at some place: torn tail or damage? Each valid record tells what was
- * durable when it was written. If one that lies behind the place says that the place was, bytes that
- * were promised are gone, and nothing may be touched. If none does, nobody was ever told about
+ * durable when it was written. If one that lies behind the place says that the place was, bytes
+ * that were promised are gone, and nothing may be touched. If none does, nobody was ever told about
  * anything from the place on: it is cut.
  */
 #include "base/assert.h"
@@ -106,7 +106,7 @@ static enum err refuse_damage(struct wal_replay *replay, size_t at, uint64_t off
     return ERR_CORRUPT;
 }
 
-/* ---- cutting --------------------------------------------------------------------------------------- */
+/* ---- cutting --------------------------------------------------------------------------------- */
 
 static enum err report(struct wal_replay *replay, const char *what, const char *path)
 {

@@ -27,7 +27,7 @@ enum wal_record_type {
 #define WAL_PATH_MAX 40
 #define WAL_ERROR_MAX 256
 
-/* ---- records (wal_record.c) ------------------------------------------------------------------------ */
+/* ---- records (wal_record.c) ------------------------------------------------------------------ */
 
 /* What every segment starts with: enough to forget the segments before it. */
 struct wal_head {
@@ -68,7 +68,7 @@ enum err wal_record_get_head(const struct wal_view *view, struct wal_head *out) 
 /* ERR_CORRUPT. Owned by caller. */
 enum err wal_record_get_entry(const struct wal_view *view, struct floe_entry *out) MUST_USE;
 
-/* ---- the log --------------------------------------------------------------------------------------- */
+/* ---- the log --------------------------------------------------------------------------------- */
 
 struct wal_segment {
     uint64_t number;
@@ -118,7 +118,7 @@ struct wal {
     char error[WAL_ERROR_MAX];
 };
 
-/* ---- files (wal_segment.c) ------------------------------------------------------------------------- */
+/* ---- files (wal_segment.c) ------------------------------------------------------------------- */
 
 void wal_segment_path(char *out, uint64_t number, bool spare);
 /* Notes what went wrong, for wal_last_error; the second one is final. Both give ERR_IO. */
@@ -143,7 +143,7 @@ enum err wal_segment_release_some(struct wal *wal, unsigned count) MUST_USE;
 /* The next segment under its spare name, if it is time. */
 enum err wal_segment_maybe_prepare(struct wal *wal) MUST_USE;
 
-/* ---- reading back (wal_replay.c, wal_damage.c) ------------------------------------------------------ */
+/* ---- reading back (wal_replay.c, wal_damage.c) ----------------------------------------------- */
 
 /* Where reading stopped being possible. */
 struct wal_break {

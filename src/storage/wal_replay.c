@@ -1,6 +1,6 @@
 /*
- * Reading the log back: every segment from the oldest on, record by record, into the state that the
- * owner gets. Where a record is not valid, reading stops and wal_damage.c decides.
+ * Reading the log back: every segment from the oldest on, record by record, into the state that
+ * the owner gets. Where a record is not valid, reading stops and wal_damage.c decides.
  */
 #include "base/assert.h"
 #include "base/mem.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- files ----------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* 16 hex digits and the suffix; false for any other name. */
 static bool parse_name(const char *name, const char *suffix, uint64_t *number)
@@ -124,7 +124,7 @@ enum err wal_replay_load(struct wal_replay *replay, uint64_t number)
     return err;
 }
 
-/* ---- what records do ------------------------------------------------------------------------------- */
+/* ---- what records do ------------------------------------------------------------------------- */
 
 /* A valid record that makes no sense: no crash does that. */
 static enum err refuse(struct wal_replay *replay, uint64_t number, uint64_t offset,
@@ -221,7 +221,7 @@ static enum err apply(struct wal_replay *replay, const struct wal_view *view, ui
     return reason == NULL ? ERR_OK : refuse(replay, number, offset, reason);
 }
 
-/* ---- one segment ----------------------------------------------------------------------------------- */
+/* ---- one segment ----------------------------------------------------------------------------- */
 
 static void break_at(struct wal_replay *replay, size_t at, uint64_t offset, const char *reason)
 {
@@ -234,10 +234,7 @@ static void break_at(struct wal_replay *replay, size_t at, uint64_t offset, cons
 
 static bool is_all_zero(const uint8_t *data, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (data[i] != 0)
-            return false;
-    return true;
+    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
 }
 
 static void note_proof(struct wal_replay *replay, const struct wal_view *view)
@@ -327,7 +324,7 @@ static enum err replay_segment(struct wal_replay *replay, size_t at)
     return ERR_OK;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum err check_complete(struct wal_replay *replay)
 {
@@ -339,7 +336,7 @@ static enum err check_complete(struct wal_replay *replay)
     char path[WAL_PATH_MAX];
     wal_segment_path(path, replay->numbers[0], false);
     buf_printf(replay->why,
-               "%s: a gap at offset 0: entries %" PRIu64 " to %" PRIu64 " are missing in front of it",
+               "%s: a gap at offset 0: entries %" PRIu64 " to %" PRIu64 " are missing before it",
                path, wal->mark_index + 1, first - 1);
     return ERR_CORRUPT;
 }
@@ -391,12 +388,12 @@ static void hand_over(struct wal_replay *replay)
 {
     const struct wal *wal = replay->wal;
     struct wal_recovered *out = replay->out;
-    struct floe_entry *entries = floe_entries_copy(out->entries, out->entry_count);
-    drop_entries_before(out, out->entry_count);
+    size_t count = out->entry_count;
+    struct floe_entry *entries = floe_entries_copy(out->entries, count);
+    drop_entries_before(out, count);
     mem_free(out->entries);
     out->entries = entries;
-    if (entries != NULL)
-        out->entry_count = (size_t)(wal->last_index - wal->mark_index);
+    out->entry_count = count;
     out->meta = wal->meta;
     out->hard_state = wal->hard_state;
     out->snapshot_index = wal->mark_index;

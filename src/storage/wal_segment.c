@@ -99,7 +99,7 @@ enum err wal_segment_flush(struct wal *wal)
     return ERR_OK;
 }
 
-/* ---- the next segment ------------------------------------------------------------------------------ */
+/* ---- the next segment ------------------------------------------------------------------------ */
 
 /* Notes the error only: whether it is final is the caller's to say. */
 static enum err make_spare(struct wal *wal, uint64_t number, uint64_t size)
@@ -131,8 +131,8 @@ static struct wal_head head_now(const struct wal *wal, uint64_t number)
                              .last_index = wal->last_index};
 }
 
-/* Head first, name second: under a segment's name there is never a file that was not begun, as long
- * as the machine stays up. */
+/* Head first, name second: under a segment's name there is never a file that was not begun, as
+ * long as the machine stays up. */
 static enum err name_spare(struct wal *wal, uint64_t number, const struct buf *head)
 {
     const struct fs_ops *ops = wal->fs.ops;
@@ -194,7 +194,7 @@ enum err wal_segment_maybe_prepare(struct wal *wal)
     return err;
 }
 
-/* ---- removal --------------------------------------------------------------------------------------- */
+/* ---- removal --------------------------------------------------------------------------------- */
 
 /* The oldest segment goes only when nothing of it is needed after a power cut at this moment: the
  * mark that replaces its entries and the head that repeats its state are durable. */

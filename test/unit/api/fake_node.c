@@ -30,6 +30,7 @@ void fake_node_reset(void)
     for (size_t i = 0; i < item_count; i++) {
         mem_free(items[i].key);
         mem_free(items[i].value);
+        items[i] = (struct fake_item){0};
     }
     item_count = 0;
     result_first = result_count = 0;

@@ -409,6 +409,11 @@ static void vanish(int how)
     assert_true(http_server_pending(server) == 1);
     fake_node_answer((struct node_result){.mod_revision = 1});
     turns(300);
+    if (how == 2) { /* the second one has been taken up then */
+        assert_true(fake.calls == calls + 2);
+        fake_node_answer((struct node_result){.outcome = NODE_UNKNOWN});
+        turns(300);
+    }
     assert_true(http_server_pending(server) == 0);
 }
 

@@ -1,0 +1,130 @@
+/* Proposals at the leader: which are taken, and what becomes of membership changes among them. */
+#include "raft/raft.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/describe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* The first oversized proposal passes, so that a limit can never block for ever; empty entries
+ * always do. */
+static bool increase_uncommitted(struct floe_raft *r, uint64_t payload_size)
+{
+    if (r->uncommitted_size > 0 && payload_size > 0 &&
+        (payload_size > r->max_uncommitted_size ||
+         r->uncommitted_size > r->max_uncommitted_size - payload_size))
+        return false;
+    r->uncommitted_size += payload_size;
+    return true;
+}
+
+void raft_reduce_uncommitted(struct floe_raft *r, uint64_t payload_size)
+{
+    /* a follower that became leader applies what it never counted */
+    r->uncommitted_size -= payload_size < r->uncommitted_size ? payload_size : r->uncommitted_size;
+}
+
+bool raft_append_entries(struct floe_raft *r, const struct floe_entry *entries, size_t count)
+{
+    if (!increase_uncommitted(r, raft_payloads_size(entries, count))) {
+        raft_warn(&r->logger,
+                  "%" PRIx64 " appending new entries to log would exceed uncommitted entry size "
+                  "limit; dropping proposal",
+                  r->id);
+        return false;
+    }
+    floe_index last = raft_log_last_index(&r->log);
+    struct floe_entry *placed = floe_entries_copy(entries, count);
+    for (size_t i = 0; i < count; i++) {
+        placed[i].term = r->term;
+        placed[i].index = last + 1 + i;
+    }
+    raft_log_append(&r->log, placed, count);
+    floe_entries_free(placed, count);
+    /* the own acknowledgement counts when the entries are durable (thesis 10.2.1) */
+    raft_send(r, (struct floe_message){
+                     .type = FLOE_MSG_APP_RESP, .to = r->id, .index = last + count});
+    return true;
+}
+
+/* ---- membership changes among proposals ------------------------------------------------------------- */
+
+/* Why the change cannot be taken now; false: it can. */
+static bool refuse_change(const struct floe_raft *r, const struct floe_conf_change *change,
+                          char *why, size_t size)
+{
+    bool joint = raft_config_is_joint(&r->trk.config);
+    bool leaves = change->change_count == 0;
+    if (r->pending_conf_index > r->log.applied)
+        (void)snprintf(why, size,
+                       "possible unapplied conf change at index %" PRIu64 " (applied to %" PRIu64
+                       ")",
+                       r->pending_conf_index, r->log.applied);
+    else if (joint && !leaves)
+        (void)snprintf(why, size, "must transition out of joint config first");
+    else if (!joint && leaves)
+        (void)snprintf(why, size, "not in joint state; refusing empty conf change");
+    else
+        return false;
+    return !r->disable_conf_change_validation;
+}
+
+static void log_refusal(const struct floe_raft *r, const struct floe_conf_change *change,
+                        const char *why)
+{
+    struct buf text = {0};
+    struct buf config = {0};
+    describe_conf_change(&text, change);
+    describe_config(&config, &r->trk.config);
+    raft_info(&r->logger, "%" PRIx64 " ignoring conf change %s at config %s: %s", r->id,
+              buf_str(&text), buf_str(&config), why);
+    buf_deinit(&text);
+    buf_deinit(&config);
+}
+
+/* Looks at entry number at of a proposal; a refused change becomes an empty entry in its place. */
+static enum floe_err check_entry(struct floe_raft *r, struct floe_entry *entry, size_t at)
+{
+    if (entry->type == FLOE_ENTRY_NORMAL)
+        return FLOE_OK;
+    struct floe_conf_change change;
+    if (floe_conf_change_decode(entry->type, entry->data, &change) != FLOE_OK)
+        return FLOE_ERR_INVALID;
+    char why[128];
+    if (refuse_change(r, &change, why, sizeof why)) {
+        log_refusal(r, &change, why);
+        floe_entry_deinit(entry);
+        entry->type_set = true;
+    } else {
+        r->pending_conf_index = raft_log_last_index(&r->log) + at + 1;
+    }
+    floe_conf_change_deinit(&change);
+    return FLOE_OK;
+}
+
+enum floe_err raft_propose_at_leader(struct floe_raft *r, const struct floe_message *m)
+{
+    if (m->entry_count == 0)
+        return FLOE_ERR_INVALID;
+    if (raft_tracker_find(&r->trk, r->id) == NULL)
+        return FLOE_ERR_PROPOSAL_DROPPED; /* removed, but still leading */
+    if (r->lead_transferee != FLOE_ID_NONE) {
+        raft_debug(&r->logger,
+                   "%" PRIx64 " [term %" PRIu64 "] transfer leadership to %" PRIx64
+                   " is in progress; dropping proposal",
+                   r->id, r->term, r->lead_transferee);
+        return FLOE_ERR_PROPOSAL_DROPPED;
+    }
+    struct floe_entry *entries = floe_entries_copy(m->entries, m->entry_count);
+    enum floe_err err = FLOE_OK;
+    for (size_t i = 0; i < m->entry_count && err == FLOE_OK; i++)
+        err = check_entry(r, &entries[i], i);
+    if (err == FLOE_OK && !raft_append_entries(r, entries, m->entry_count))
+        err = FLOE_ERR_PROPOSAL_DROPPED;
+    floe_entries_free(entries, m->entry_count);
+    if (err == FLOE_OK)
+        raft_bcast_append(r);
+    return err;
+}

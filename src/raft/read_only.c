@@ -1,0 +1,97 @@
+/* The queue is an array: it is emptied at every confirmed round. */
+#include "raft/read_only.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+void raft_read_only_reset(struct raft_read_only *ro)
+{
+    for (size_t i = 0; i < ro->count; i++)
+        floe_message_deinit(&ro->queue[i].message);
+    ro->count = 0;
+    ro->ack_count = 0;
+    ro->confirmed = 0;
+}
+
+void raft_read_only_deinit(struct raft_read_only *ro)
+{
+    raft_read_only_reset(ro);
+    mem_free(ro->queue);
+    mem_free(ro->acks);
+    *ro = (struct raft_read_only){0};
+}
+
+static void record(struct raft_read_only *ro, floe_id id, uint64_t number)
+{
+    for (size_t i = 0; i < ro->ack_count; i++) {
+        if (ro->acks[i].id != id)
+            continue;
+        if (number > ro->acks[i].number)
+            ro->acks[i].number = number;
+        return;
+    }
+    ro->acks = mem_grow(ro->acks, ro->ack_count, &ro->ack_cap, sizeof *ro->acks);
+    ro->acks[ro->ack_count++] = (struct raft_read_ack){id, number};
+}
+
+void raft_read_only_add(struct raft_read_only *ro, const struct floe_message *message,
+                        floe_index index, floe_id self)
+{
+    ro->queue = mem_grow(ro->queue, ro->count, &ro->cap, sizeof *ro->queue);
+    ro->queue[ro->count++] =
+        (struct raft_read_request){.message = floe_message_copy(message), .index = index};
+    record(ro, self, ro->confirmed + ro->count);
+}
+
+struct floe_blob *raft_read_only_context(const struct raft_read_only *ro)
+{
+    if (ro->count == 0)
+        return NULL;
+    struct floe_blob *context = floe_blob_alloc(RAFT_READ_CONTEXT_BYTES);
+    put_u64(floe_blob_bytes(context), ro->confirmed + ro->count);
+    return context;
+}
+
+void raft_read_only_ack(struct raft_read_only *ro, floe_id from, const struct floe_blob *context)
+{
+    if (floe_blob_size(context) != RAFT_READ_CONTEXT_BYTES)
+        return;
+    uint64_t number = get_u64(floe_blob_data(context));
+    if (number <= ro->confirmed + ro->count) /* nobody can know of a later one */
+        record(ro, from, number);
+}
+
+static bool acked_number(void *arg, floe_id id, floe_index *out)
+{
+    const struct raft_read_only *ro = arg;
+    for (size_t i = 0; i < ro->ack_count; i++) {
+        if (ro->acks[i].id == id) {
+            *out = ro->acks[i].number;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t raft_read_only_ready(const struct raft_read_only *ro, const struct raft_config *config)
+{
+    void *arg;
+    memcpy(&arg, &ro, sizeof arg); /* only read */
+    uint64_t number =
+        raft_joint_committed(&config->incoming, &config->outgoing, acked_number, arg);
+    if (number <= ro->confirmed)
+        return 0;
+    return number - ro->confirmed < ro->count ? (size_t)(number - ro->confirmed) : ro->count;
+}
+
+struct raft_read_request raft_read_only_pop(struct raft_read_only *ro)
+{
+    ASSERT(ro->count > 0);
+    struct raft_read_request first = ro->queue[0];
+    ro->count--;
+    ro->confirmed++;
+    memmove(ro->queue, ro->queue + 1, ro->count * sizeof *ro->queue);
+    return first;
+}

@@ -1,0 +1,226 @@
+/* Sending appends and snapshots, and what acknowledgements do to progress and commit
+ * (thesis 3.5, 3.6.2, 7, 10.2.1). */
+#include "raft/raft.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "raft/describe.h"
+
+#include <inttypes.h>
+
+static void describe(struct buf *out, const struct raft_progress *pr)
+{
+    struct floe_progress picture = raft_progress_export(pr);
+    buf_clear(out);
+    describe_progress(out, &picture);
+}
+
+/* ---- snapshots -------------------------------------------------------------------------------------- */
+
+static void log_snapshot(const struct floe_raft *r, struct raft_progress *pr,
+                         const struct floe_snapshot *snapshot)
+{
+    struct buf text = {0};
+    describe(&text, pr);
+    raft_debug(&r->logger,
+               "%" PRIx64 " [firstindex: %" PRIu64 ", commit: %" PRIu64 "] sent snapshot[index: "
+               "%" PRIu64 ", term: %" PRIu64 "] to %" PRIx64 " [%s]",
+               r->id, raft_log_first_index(&r->log), r->log.committed, snapshot->index,
+               snapshot->term, pr->id, buf_str(&text));
+    raft_progress_become_snapshot(pr, snapshot->index);
+    describe(&text, pr);
+    raft_debug(&r->logger, "%" PRIx64 " paused sending replication messages to %" PRIx64 " [%s]",
+               r->id, pr->id, buf_str(&text));
+    buf_deinit(&text);
+}
+
+/* The newest snapshot, ours to keep; false: none can be had now. */
+static bool take_snapshot(const struct floe_raft *r, struct floe_snapshot *out)
+{
+    if (r->log.unstable.snapshot != NULL) {
+        *out = floe_snapshot_copy(r->log.unstable.snapshot);
+        return true;
+    }
+    enum floe_err err = r->log.storage.snapshot(r->log.storage.ctx, out);
+    ASSERT(err == FLOE_OK || err == FLOE_ERR_SNAPSHOT_UNAVAILABLE);
+    ASSERT_MSG(err != FLOE_OK || out->index != 0, "the log was compacted without a snapshot");
+    return err == FLOE_OK;
+}
+
+static bool maybe_send_snapshot(struct floe_raft *r, struct raft_progress *pr)
+{
+    if (!pr->recent_active) {
+        raft_debug(&r->logger,
+                   "ignore sending snapshot to %" PRIx64 " since it is not recently active",
+                   pr->id);
+        return false;
+    }
+    struct floe_snapshot snapshot;
+    if (!take_snapshot(r, &snapshot)) {
+        raft_debug(&r->logger,
+                   "%" PRIx64 " failed to send snapshot to %" PRIx64
+                   " because snapshot is temporarily unavailable",
+                   r->id, pr->id);
+        return false;
+    }
+    log_snapshot(r, pr, &snapshot);
+    struct floe_message message = {.type = FLOE_MSG_SNAP, .to = pr->id};
+    message.snapshot = mem_alloc(sizeof *message.snapshot);
+    *message.snapshot = snapshot;
+    raft_send(r, message);
+    return true;
+}
+
+/* ---- appends ------------------------------------------------------------------------------------------ */
+
+bool raft_maybe_send_append(struct floe_raft *r, struct raft_progress *pr, bool send_if_empty)
+{
+    if (raft_progress_is_paused(pr))
+        return false;
+    floe_index prev = pr->next - 1;
+    floe_term prev_term;
+    if (raft_log_term(&r->log, prev, &prev_term) != FLOE_OK)
+        return maybe_send_snapshot(r, pr); /* its place in the log is gone */
+    /* a full window gets an empty message, so that commit and a lost answer come through */
+    bool throttled = pr->state == FLOE_PROGRESS_REPLICATE &&
+                     raft_inflights_is_full(&pr->inflights);
+    struct raft_entries entries = {0};
+    enum floe_err err = FLOE_OK;
+    if (!throttled)
+        err = raft_log_entries(&r->log, pr->next, r->max_msg_size, &entries);
+    if (entries.count == 0 && !send_if_empty)
+        return false;
+    if (err != FLOE_OK)
+        return maybe_send_snapshot(r, pr);
+    size_t count = entries.count;
+    uint64_t bytes = raft_payloads_size(entries.list, count);
+    raft_send(r, (struct floe_message){.type = FLOE_MSG_APP,
+                                       .to = pr->id,
+                                       .index = prev,
+                                       .log_term = prev_term,
+                                       .entries = entries.list,
+                                       .entry_count = count,
+                                       .commit = r->log.committed});
+    raft_progress_sent_entries(pr, count, bytes);
+    pr->sent_commit = r->log.committed;
+    return true;
+}
+
+void raft_bcast_append(struct floe_raft *r)
+{
+    for (size_t i = 0; i < r->trk.progress.count; i++)
+        if (r->trk.progress.item[i].id != r->id)
+            (void)raft_maybe_send_append(r, &r->trk.progress.item[i], true);
+}
+
+void raft_bcast_heartbeat(struct floe_raft *r)
+{
+    struct floe_blob *context = raft_read_only_context(&r->read_only);
+    for (size_t i = 0; i < r->trk.progress.count; i++) {
+        struct raft_progress *pr = &r->trk.progress.item[i];
+        if (pr->id == r->id)
+            continue;
+        /* never more than is known to be there: the follower cannot check it */
+        floe_index commit = pr->match < r->log.committed ? pr->match : r->log.committed;
+        raft_send(r, (struct floe_message){.type = FLOE_MSG_HEARTBEAT,
+                                           .to = pr->id,
+                                           .commit = commit,
+                                           .context = floe_blob_ref(context)});
+        pr->sent_commit = commit;
+    }
+    floe_blob_unref(context);
+}
+
+void raft_send_timeout_now(struct floe_raft *r, floe_id to)
+{
+    raft_send(r, (struct floe_message){.type = FLOE_MSG_TIMEOUT_NOW, .to = to});
+}
+
+/* Only entries of the own term are committed by counting (thesis 3.6.2). */
+bool raft_maybe_commit(struct floe_raft *r)
+{
+    struct raft_entry_id id = {r->term, raft_tracker_committed(&r->trk)};
+    return raft_log_maybe_commit(&r->log, id);
+}
+
+/* ---- acknowledgements ----------------------------------------------------------------------------------- */
+
+static void on_reject(struct floe_raft *r, struct raft_progress *pr, const struct floe_message *m)
+{
+    raft_debug(&r->logger,
+               "%" PRIx64 " received MsgAppResp(rejected, hint: (index %" PRIu64 ", term %" PRIu64
+               ")) from %" PRIx64 " for index %" PRIu64,
+               r->id, m->reject_hint, m->log_term, m->from, m->index);
+    floe_index probe = m->reject_hint;
+    if (m->log_term > 0) /* skip our entries of terms that it cannot have there */
+        probe = raft_log_find_conflict_by_term(&r->log, m->reject_hint, m->log_term).index;
+    if (!raft_progress_maybe_decrease(pr, m->index, probe))
+        return;
+    struct buf text = {0};
+    describe(&text, pr);
+    raft_debug(&r->logger, "%" PRIx64 " decreased progress of %" PRIx64 " to [%s]", r->id,
+               m->from, buf_str(&text));
+    buf_deinit(&text);
+    if (pr->state == FLOE_PROGRESS_REPLICATE)
+        raft_progress_become_probe(pr);
+    (void)raft_maybe_send_append(r, pr, true);
+}
+
+static void move_state(struct floe_raft *r, struct raft_progress *pr, floe_index acked)
+{
+    switch (pr->state) {
+    case FLOE_PROGRESS_PROBE: raft_progress_become_replicate(pr); break;
+    case FLOE_PROGRESS_REPLICATE: raft_inflights_free_to(&pr->inflights, acked); break;
+    case FLOE_PROGRESS_SNAPSHOT:
+        /* enough that our log goes on from there, whichever snapshot brought it so far */
+        if (pr->match + 1 < raft_log_first_index(&r->log))
+            break;
+        if (r->logger.fn != NULL) {
+            struct buf text = {0};
+            describe(&text, pr);
+            raft_debug(&r->logger,
+                       "%" PRIx64 " recovered from needing snapshot, resumed sending replication "
+                       "messages to %" PRIx64 " [%s]",
+                       r->id, pr->id, buf_str(&text));
+            buf_deinit(&text);
+        }
+        raft_progress_become_probe(pr);
+        raft_progress_become_replicate(pr);
+        break;
+    }
+}
+
+/* An acknowledgement may have made room and moved the commit index. */
+static void send_more(struct floe_raft *r, struct raft_progress *pr, floe_id from)
+{
+    if (raft_maybe_commit(r)) {
+        raft_release_pending_reads(r);
+        raft_bcast_append(r);
+    } else if (from != r->id && raft_progress_can_bump_commit(pr, r->log.committed)) {
+        (void)raft_maybe_send_append(r, pr, true);
+    }
+    if (from != r->id)
+        while (raft_maybe_send_append(r, pr, false))
+            continue;
+}
+
+void raft_handle_append_resp(struct floe_raft *r, struct raft_progress *pr,
+                             const struct floe_message *m)
+{
+    pr->recent_active = true;
+    if (m->reject) {
+        on_reject(r, pr, m);
+        return;
+    }
+    bool news = raft_progress_maybe_update(pr, m->index);
+    if (!news && !(pr->match == m->index && pr->state == FLOE_PROGRESS_PROBE))
+        return;
+    move_state(r, pr, m->index);
+    send_more(r, pr, m->from);
+    if (m->from == r->lead_transferee && pr->match == raft_log_last_index(&r->log)) {
+        raft_info(&r->logger,
+                  "%" PRIx64 " sent MsgTimeoutNow to %" PRIx64 " after received MsgAppResp", r->id,
+                  m->from);
+        raft_send_timeout_now(r, m->from);
+    }
+}
