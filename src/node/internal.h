@@ -162,6 +162,7 @@ struct node {
 
     /* snapshots.c, transfers.c */
     floe_index snapshot_index; /* newest durable one */
+    bool snapshot_wanted; /* a member needs one that is newer than the newest */
     struct own_snapshot own;
     struct loading loading;
     struct incoming_snapshot incoming;

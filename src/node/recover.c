@@ -7,11 +7,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* With several appends under way, late acknowledgements of what is durable already are daily business:
+ * the core says so at info, which would drown what an operator looks for. */
+static bool is_daily(const char *text)
+{
+    static const char prefix[] = "entry at ";
+    return strncmp(text, prefix, sizeof prefix - 1) == 0;
+}
+
 static void core_log(void *arg, enum floe_log_level level, const char *text)
 {
     const struct node *node = arg;
     static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_ERROR};
-    logger_log(node->logger, levels[level], "raft: %s", text);
+    logger_log(node->logger, is_daily(text) ? LOG_DEBUG : levels[level], "raft: %s", text);
 }
 
 static enum err open_core(struct node *node, struct buf *why)

@@ -45,7 +45,8 @@ static bool is_due(const struct node *node)
     if (node->own.writer != NULL || node->loading.reader != NULL || node->applied == 0 ||
         node->applied == node->snapshot_index)
         return false;
-    return node->applied - node->snapshot_index >= node->options.snapshot_entries ||
+    return node->snapshot_wanted ||
+           node->applied - node->snapshot_index >= node->options.snapshot_entries ||
            node->applied_bytes >= NODE_LOG_BYTES_MAX;
 }
 
@@ -62,6 +63,7 @@ void snapshots_maybe_start(struct node *node)
     log_info(node->logger, "snapshot started index=%" PRIu64 " term=%" PRIu64 " keys=%" PRIu64,
              own->meta.index, own->meta.term, kv_count(node->kv));
     node->applied_bytes = 0;
+    node->snapshot_wanted = false;
     if (snapshot_writer_open(node->fs, &own->meta, &own->writer) != ERR_OK) {
         own->writer = NULL;
         own_failed(node, "open");

@@ -17,11 +17,23 @@ static struct transfer *find_transfer(struct node *node, floe_id to)
     return NULL;
 }
 
+/* A snapshot from before a member was added does not name it, and the member would not take it. */
+static bool names(const struct floe_conf_state *cs, floe_id id)
+{
+    return floe_ids_contain(&cs->voters, id) || floe_ids_contain(&cs->learners, id) ||
+           floe_ids_contain(&cs->voters_outgoing, id);
+}
+
 void transfers_send(struct node *node, const struct floe_message *message)
 {
     struct snapshot_reader *reader = NULL;
     ASSERT(message->snapshot != NULL);
     floe_index index = message->snapshot->index;
+    if (!names(&message->snapshot->conf_state, message->to)) {
+        node->snapshot_wanted = true;
+        floe_raft_report_snapshot(node->raft, message->to, true);
+        return;
+    }
     if (find_transfer(node, message->to) != NULL ||
         snapshots_reader_open(node, index, &reader) != ERR_OK) {
         floe_raft_report_snapshot(node->raft, message->to, true);

@@ -207,7 +207,8 @@ class Cluster:
         ports = free_ports(2)
         n = Node(self, node_id, http_port or ports[0], peer_port or ports[1])
         self.nodes[node_id] = n
-        n.write_conf(self.members + [(node_id, n.peer_url)], join=True, extra=self.extra, **self.raft)
+        others = [m for m in self.members if m[1] != n.peer_url]
+        n.write_conf(others + [(node_id, n.peer_url)], join=True, extra=self.extra, **self.raft)
         answer = via.request("POST", "/%d" % node_id, n.peer_url + "\n")
         assert answer.status == 204, (answer.status, answer.body)
         if start:
