@@ -41,7 +41,7 @@ struct floe_config {
     floe_id id;               /* this member; not 0 nor a storage thread's id */
     uint32_t election_tick;   /* ticks; > heartbeat_tick; timeouts are drawn from [e, 2e-1] */
     uint32_t heartbeat_tick;  /* ticks; > 0 */
-    struct floe_storage storage; /* table copied; what ctx points to borrowed until floe_raft_free */
+    struct floe_storage storage; /* table copied; ctx is borrowed until floe_raft_free */
     floe_index applied;       /* already applied; 0 = not known, everything is handed out again */
     bool async_storage_writes; /* writes leave as messages to the storage threads (see below) */
     uint64_t max_size_per_msg; /* bytes of entries in one MsgApp; 0 = one entry; FLOE_NO_LIMIT */
@@ -94,8 +94,9 @@ FLOE_EXPORT enum floe_err floe_raft_propose_conf_change(struct floe_raft *raft,
                                                         const struct floe_conf_change *change,
                                                         bool v1) FLOE_MUST_USE;
 /* Must be called for every applied CONF_CHANGE(_V2) entry, also one that the application refuses
- * (then with a single change that names node 0, which changes nothing). *out (may be NULL): the new membership, owned by caller.
- * CONF_CHANGE: the algebra refuses it (only possible without validation); nothing changed. */
+ * (then with a single change that names node 0, which changes nothing). *out (may be NULL): the new
+ * membership, owned by caller. CONF_CHANGE: the algebra refuses it (only possible without
+ * validation); nothing changed. */
 FLOE_EXPORT enum floe_err floe_raft_apply_conf_change(struct floe_raft *raft,
                                                       const struct floe_conf_change *change,
                                                       struct floe_conf_state *out) FLOE_MUST_USE;
@@ -170,7 +171,7 @@ FLOE_EXPORT void floe_ready_deinit(struct floe_ready *ready);
 /* Synchronous storage only: the last batch is durable and applied. */
 FLOE_EXPORT void floe_raft_advance(struct floe_raft *raft);
 
-/* ---- looking ---------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 enum floe_progress_state {
     FLOE_PROGRESS_PROBE = 0,
@@ -223,7 +224,7 @@ FLOE_EXPORT bool floe_raft_is_learner(const struct floe_raft *raft, floe_id id);
 /* The term of a log position, 0 if it is compacted or not there. */
 FLOE_EXPORT floe_term floe_raft_term_at(const struct floe_raft *raft, floe_index index);
 
-/* ---- for tests --------------------------------------------------------------------------------- */
+/* ---- for tests ------------------------------------------------------------------------------- */
 
 /* The current randomized timeout, ticks; the next reset draws a new one. */
 FLOE_EXPORT void floe_raft_set_randomized_election_timeout(struct floe_raft *raft, uint32_t ticks);

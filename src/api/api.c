@@ -61,7 +61,7 @@ struct api_pending *api_pending_add(struct api *api, const struct api_call *call
     return pending;
 }
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static bool is_read(enum api_method method)
 {
@@ -162,7 +162,7 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
     STAILQ_INSERT_TAIL(&api->ready, queued, next);
 }
 
-/* ---- answers ---------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 void api_response_deinit(struct api_response *response)
 {

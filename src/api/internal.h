@@ -14,7 +14,7 @@
 #define API_REVISION 1             /* "api" of GET /version */
 #define API_MEMBER_BODY_BYTES 1024 /* an address is much shorter */
 
-/* ---- a refusal as a value --------------------------------------------------------------------- */
+/* ---- a refusal as a value -------------------------------------------------------------------- */
 
 struct api_problem {
     int status;
@@ -26,7 +26,7 @@ __attribute__((format(printf, 4, 5))) bool api_problem_set(struct api_problem *p
                                                            const char *code, const char *format,
                                                            ...);
 
-/* ---- target (target.c) ------------------------------------------------------------------------ */
+/* ---- target (target.c) ----------------------------------------------------------------------- */
 
 enum api_route {
     API_ROUTE_ROOT, /* /KEY: a key, or a member for POST and DELETE */
@@ -51,7 +51,7 @@ void api_target_deinit(struct api_target *target);
 /* ?consistency=stale. Parameters that we do not know are ignored. */
 bool api_target_is_stale(const char *query, bool *stale, struct api_problem *problem);
 
-/* ---- conditions (condition.c) ----------------------------------------------------------------- */
+/* ---- conditions (condition.c) ---------------------------------------------------------------- */
 
 struct api_tag {
     bool present;
@@ -69,7 +69,7 @@ bool api_conditions_for_write(const struct api_conditions *conditions, bool may_
                               struct kv_command *command, struct api_problem *problem);
 bool api_tag_matches(const struct api_tag *tag, uint64_t mod_revision);
 
-/* ---- answers (respond.c) ---------------------------------------------------------------------- */
+/* ---- answers (respond.c) --------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) void api_respond_header(struct api_response *out,
                                                               const char *name, const char *format,
@@ -81,7 +81,7 @@ void api_respond_method(struct api_response *out, const char *allow);
 /* What an outcome other than NODE_OK means to the client. */
 void api_respond_outcome(struct api_response *out, const struct node_result *result);
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 enum api_pending_kind { API_PENDING_READ, API_PENDING_PUT, API_PENDING_DELETE, API_PENDING_MEMBER };
 

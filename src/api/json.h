@@ -1,6 +1,6 @@
 /*
- * JSON text into a struct buf. jansson's integers are signed, ours reach 2^64-1; and names that came
- * from other members may hold any bytes, which must not make an answer impossible.
+ * JSON text into a struct buf. jansson's integers are signed, ours reach 2^64-1; and names that
+ * came from other members may hold any bytes, which must not make an answer impossible.
  */
 #ifndef API_JSON_H
 #define API_JSON_H

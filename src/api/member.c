@@ -43,7 +43,8 @@ static bool parse_address(struct evbuffer *body, char *canonical, struct api_pro
                                "http://10.0.0.4:12379: %s",
                                why);
     if (addr_is_wildcard(&addr))
-        return api_problem_set(problem, 400, "bad_address", "others cannot connect to this address");
+        return api_problem_set(problem, 400, "bad_address",
+                               "others cannot connect to this address");
     addr_format(&addr, canonical);
     return true;
 }

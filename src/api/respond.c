@@ -80,7 +80,8 @@ static struct outcome_form outcome_form(enum node_outcome outcome)
 {
     switch (outcome) {
     case NODE_CONDITION_FAILED:
-        return (struct outcome_form){412, "condition_failed", "the key is not as the condition asks"};
+        return (struct outcome_form){412, "condition_failed",
+                                     "the key is not as the condition asks"};
     case NODE_KEY_NOT_FOUND:
         return (struct outcome_form){404, "key_not_found", "no such key"};
     case NODE_NOT_DONE:
@@ -93,7 +94,8 @@ static struct outcome_form outcome_form(enum node_outcome outcome)
         return (struct outcome_form){429, "overloaded",
                                      "certainly not done: too much is under way; try again"};
     case NODE_CONFLICT:
-        return (struct outcome_form){409, "member_conflict", "the id is in use or was removed once"};
+        return (struct outcome_form){409, "member_conflict",
+                                     "the id is in use or was removed once"};
     case NODE_MEMBER_NOT_FOUND:
         return (struct outcome_form){404, "member_not_found", "no member has this id"};
     case NODE_CHANGE_UNDER_WAY:

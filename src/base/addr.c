@@ -108,12 +108,14 @@ enum err addr_parse(const char *text, size_t len, struct addr *out, const char *
     enum err err = strip(&text, &len, why);
     if (err != ERR_OK)
         return err;
-    if (len > 0 && text[0] == '[') {
+    if (len == 0)
+        return refuse(why, "the address is empty"); /* text may be NULL */
+    if (text[0] == '[') {
         err = parse_v6(text, len, &addr, why);
     } else {
         const char *colon = memrchr(text, ':', len);
         if (colon == NULL)
-            return refuse(why, len == 0 ? "the address is empty" : "the port is missing");
+            return refuse(why, "the port is missing");
         size_t host_len = (size_t)(colon - text);
         if (memchr(text, ':', host_len) != NULL)
             return refuse(why, "an IPv6 address must stand in brackets: [::1]:12380");

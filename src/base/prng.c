@@ -15,7 +15,7 @@ uint64_t prng_next(struct prng *prng)
 uint64_t prng_below(struct prng *prng, uint64_t bound)
 {
     ASSERT(bound > 0);
-    uint64_t limit = UINT64_MAX - UINT64_MAX % bound; /* numbers past it would favour the low ones */
+    uint64_t limit = UINT64_MAX - UINT64_MAX % bound; /* beyond, low ones would be favoured */
     uint64_t value;
     do {
         value = prng_next(prng);

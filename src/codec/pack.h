@@ -36,7 +36,7 @@ bool unpack_is_nil(const struct unpack *in); /* looks only */
 void unpack_nil(struct unpack *in);
 /* Borrowed from the input. Also takes a str. */
 const uint8_t *unpack_bin(struct unpack *in, size_t *len);
-void unpack_skip(struct unpack *in); /* one value, nested to a bounded depth, without recursion */
+void unpack_skip(struct unpack *in); /* one value of any nesting; no recursion */
 /* Skips what is left of an array of count elements of which known were read. */
 void unpack_rest(struct unpack *in, uint32_t count, uint32_t known);
 enum err unpack_end(const struct unpack *in) MUST_USE; /* no failure (trailing bytes are one) */

@@ -1,4 +1,8 @@
-/* The checksum of a split range needs no copy: the hash of the header fields seeds the payload's. */
+/*
+ * Framing and checksum of one record; knows nothing of files or connections. The checksum is the
+ * hash of the payload seeded with the hash of the 24 header bytes, so that the two parts need not
+ * lie together and nothing is copied.
+ */
 #include "codec/record.h"
 
 #include "base/assert.h"
@@ -7,7 +11,7 @@
 #include <xxhash.h>
 
 enum {
-    AT_LENGTH = 0,
+    AT_LEN = 0,
     AT_TYPE = 4,
     AT_VERSION = 5,
     AT_ZERO = 6,
@@ -18,10 +22,11 @@ enum {
 
 static uint64_t checksum(const uint8_t *header, const uint8_t *payload, size_t len)
 {
-    uint8_t fields[24];
-    memcpy(fields, header, 8);
-    memcpy(fields + 8, header + AT_INDEX, 16);
-    return XXH3_64bits_withSeed(payload, len, XXH3_64bits(fields, sizeof fields));
+    uint8_t covered[24];
+    memcpy(covered, header, AT_CHECKSUM);
+    memcpy(covered + AT_CHECKSUM, header + AT_INDEX, RECORD_HEADER_BYTES - AT_INDEX);
+    XXH64_hash_t seed = XXH3_64bits(covered, sizeof covered);
+    return XXH3_64bits_withSeed(len > 0 ? payload : covered, len, seed);
 }
 
 size_t record_begin(struct buf *out, uint8_t type, uint64_t index, uint64_t term)
@@ -40,16 +45,19 @@ size_t record_begin(struct buf *out, uint8_t type, uint64_t index, uint64_t term
 
 void record_end(struct buf *out, size_t begin)
 {
-    ASSERT(begin + RECORD_HEADER_BYTES <= out->len);
+    ASSERT(out->len >= RECORD_HEADER_BYTES && begin <= out->len - RECORD_HEADER_BYTES);
     uint8_t *header = out->data + begin;
     size_t len = out->len - begin - RECORD_HEADER_BYTES;
     ASSERT(len <= UINT32_MAX);
-    put_u32(header + AT_LENGTH, (uint32_t)len);
+    ASSERT(header[AT_TYPE] != 0 && header[AT_VERSION] == RECORD_VERSION);
+    put_u32(header + AT_LEN, (uint32_t)len);
     put_u64(header + AT_CHECKSUM, checksum(header, header + RECORD_HEADER_BYTES, len));
 }
 
 void record_put(struct buf *out, const struct record *record)
 {
+    ASSERT(record->payload_len <= UINT32_MAX);
+    (void)buf_reserve(out, RECORD_HEADER_BYTES + record->payload_len);
     size_t begin = record_begin(out, record->type, record->index, record->term);
     buf_add(out, record->payload, record->payload_len);
     record_end(out, begin);
@@ -57,13 +65,21 @@ void record_put(struct buf *out, const struct record *record)
 
 uint32_t record_peek_payload_len(const uint8_t *header)
 {
-    return get_u32(header + AT_LENGTH);
+    return get_u32(header + AT_LEN);
 }
 
 bool record_is_blank(const uint8_t *header)
 {
     static const uint8_t blank[RECORD_HEADER_BYTES];
-    return memcmp(header, blank, sizeof blank) == 0;
+    return memcmp(header, blank, RECORD_HEADER_BYTES) == 0;
+}
+
+/* What no writer of any version puts there: covers the blank header too. */
+static bool header_is_impossible(const uint8_t *header)
+{
+    if (header[AT_TYPE] == 0 || header[AT_VERSION] == 0)
+        return true;
+    return header[AT_VERSION] == RECORD_VERSION && get_u16(header + AT_ZERO) != 0;
 }
 
 enum err record_get(const uint8_t *data, size_t len, size_t max_payload, struct record *out,
@@ -71,18 +87,18 @@ enum err record_get(const uint8_t *data, size_t len, size_t max_payload, struct 
 {
     if (len < RECORD_HEADER_BYTES)
         return ERR_SHORT;
-    if (data[AT_TYPE] == 0 || get_u16(data + AT_ZERO) != 0)
+    if (header_is_impossible(data))
         return ERR_CORRUPT;
-    if (data[AT_VERSION] != RECORD_VERSION)
-        return data[AT_VERSION] > RECORD_VERSION ? ERR_VERSION : ERR_CORRUPT;
     size_t payload_len = record_peek_payload_len(data);
     if (payload_len > max_payload)
         return ERR_TOO_LARGE;
-    if (len - RECORD_HEADER_BYTES < payload_len)
+    if (payload_len > len - RECORD_HEADER_BYTES)
         return ERR_SHORT;
     const uint8_t *payload = data + RECORD_HEADER_BYTES;
-    if (checksum(data, payload, payload_len) != get_u64(data + AT_CHECKSUM))
+    if (get_u64(data + AT_CHECKSUM) != checksum(data, payload, payload_len))
         return ERR_CORRUPT;
+    if (data[AT_VERSION] != RECORD_VERSION) /* only now can the version byte be believed */
+        return ERR_VERSION;
     *out = (struct record){.type = data[AT_TYPE],
                            .index = get_u64(data + AT_INDEX),
                            .term = get_u64(data + AT_TERM),

@@ -76,7 +76,7 @@ static enum err refuse(struct reading *reading, unsigned line, const char *text,
     return ERR_INVALID;
 }
 
-/* ---- one key ------------------------------------------------------------------------------------- */
+/* ---- one key --------------------------------------------------------------------------------- */
 
 static enum err set_text(char **slot, const char *text)
 {
@@ -150,14 +150,16 @@ static enum err set_level(struct reading *reading, const struct conf_value *valu
             return ERR_OK;
         }
     }
-    return refuse(reading, value->line, "level must be", " \"debug\", \"info\", \"warn\" or \"error\"");
+    return refuse(reading, value->line, "level must be",
+                  " \"debug\", \"info\", \"warn\" or \"error\"");
 }
 
 static enum err set_member(struct reading *reading, const struct conf_value *item,
                            struct conf_member *out)
 {
     if (item->type != CONF_STRING)
-        return refuse(reading, item->line, "members must be strings", " like \"1=http://host:port\"");
+        return refuse(reading, item->line, "members must be strings",
+                      " like \"1=http://host:port\"");
     const char *equals = strchr(item->string, '=');
     if (equals == NULL ||
         parse_u64(item->string, (size_t)(equals - item->string), &out->id) != ERR_OK ||
@@ -192,8 +194,8 @@ static enum err set_members(struct reading *reading, const struct conf_value *va
         for (size_t j = 0; j < i; j++) {
             addr_format(&members[j].address, other);
             if (members[j].id == members[i].id || strcmp(text, other) == 0)
-                return refuse(reading, value->items[i].line, "members: id or address is there twice: ",
-                              value->items[i].string);
+                return refuse(reading, value->items[i].line,
+                              "members: id or address is there twice: ", value->items[i].string);
         }
         reading->conf.cluster.member_count++;
     }
@@ -250,7 +252,7 @@ static enum err on_table(void *arg, const char *table, unsigned line)
     return ERR_OK;
 }
 
-/* ---- all keys together --------------------------------------------------------------------------- */
+/* ---- all keys together ----------------------------------------------------------------------- */
 
 static unsigned line_of(const struct reading *reading, const char *table, const char *key)
 {
@@ -323,7 +325,7 @@ static enum err check_all(struct reading *reading)
     return err == ERR_OK ? check_members(reading) : err;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static struct addr loopback(uint16_t port)
 {
@@ -407,7 +409,8 @@ enum err conf_load(const char *path, struct conf *out, struct buf *why)
     text.len = got;
     enum err err = ERR_OK;
     if (ferror(file) != 0 || got > FILE_BYTES_MAX) {
-        buf_printf(why, "%s: %s", path, got > FILE_BYTES_MAX ? "larger than 1 MiB" : strerror(errno));
+        buf_printf(why, "%s: %s", path,
+                   got > FILE_BYTES_MAX ? "larger than 1 MiB" : strerror(errno));
         err = ERR_IO;
     }
     (void)fclose(file);

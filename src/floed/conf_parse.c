@@ -103,7 +103,7 @@ static enum err take_name(struct parser *p, char *out)
     return ERR_OK;
 }
 
-/* ---- strings ---------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static void add_utf8(struct buf *out, uint32_t code)
 {
@@ -195,7 +195,7 @@ static enum err take_string(struct parser *p, struct conf_value *out)
     return err;
 }
 
-/* ---- other values ------------------------------------------------------------------------------- */
+/* ---- other values ---------------------------------------------------------------------------- */
 
 static enum err take_integer(struct parser *p, struct conf_value *out)
 {
@@ -213,7 +213,7 @@ static enum err take_integer(struct parser *p, struct conf_value *out)
         }
         if (c < '0' || c > '9')
             break;
-        if (p->pos == begin + 1 && p->source->text[begin] == '0')
+        if (p->pos > begin && p->source->text[begin] == '0')
             return refuse(p, "an integer must not begin with 0");
         if (value > (INT64_MAX - (c - '0')) / 10)
             return refuse(p, "this integer is too large");
@@ -345,7 +345,7 @@ static enum err take_table(struct parser *p)
     return err == ERR_OK ? p->source->on_table(p->source->arg, p->table, line) : err;
 }
 
-/* ---- the text ------------------------------------------------------------------------------------ */
+/* ---- the text -------------------------------------------------------------------------------- */
 
 /* Bytes of the UTF-8 character at at; 0: there is none. */
 static size_t utf8_length(const unsigned char *at, size_t left)

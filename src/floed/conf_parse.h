@@ -1,6 +1,6 @@
 /*
  * A strict reader for the part of TOML 1.0 that configuration needs: comments, [tables], bare keys,
- * basic and literal strings, decimal integers with _, booleans, arrays (over several lines) of these.
+ * basic and literal strings, decimal integers with _, booleans, arrays of these over many lines.
  * Everything else (dotted or quoted keys, multi-line strings, floats, dates, inline tables,
  * nested arrays) is refused by name. Text must be UTF-8 without control characters.
  */
@@ -25,8 +25,7 @@ struct conf_value {
     size_t item_count;
 };
 
-/* One key with its value, borrowed for the call; table "" is the top. An error ends the parse; it
- * comes with a text through conf_refuse. */
+/* One key with its value, borrowed for the call; table "" is the top. An error ends the parse. */
 typedef enum err (*conf_key_fn)(void *arg, const char *table, const char *key,
                                 const struct conf_value *value);
 /* A table header, also an empty one. */

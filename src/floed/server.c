@@ -1,6 +1,6 @@
 /*
- * One loop: callbacks decode and queue; after all callbacks of a turn the pump runs once, then what it
- * produced goes out. Nothing else of floed runs anywhere else.
+ * One loop: callbacks decode and queue; after all callbacks of a turn the pump runs once, then what
+ * it produced goes out. Nothing else of floed runs anywhere else.
  */
 #include "floed/server.h"
 
@@ -42,7 +42,7 @@ struct server {
     uint64_t ended_ms;
 };
 
-/* ---- callbacks that only wake the loop ----------------------------------------------------------- */
+/* ---- callbacks that only wake the loop ------------------------------------------------------- */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -61,7 +61,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     server->stop_asked = true;
 }
 
-/* ---- limits of the process -------------------------------------------------------------------------- */
+/* ---- limits of the process ------------------------------------------------------------------- */
 
 /* Raises the soft limit of open files to the hard one; how many connections that leaves. */
 static size_t connection_limit(const struct server *server)
@@ -87,7 +87,7 @@ static uint64_t random_seed(void)
     return seed;
 }
 
-/* ---- opening, bottom up ------------------------------------------------------------------------------ */
+/* ---- opening, bottom up ---------------------------------------------------------------------- */
 
 static bool open_files(struct server *server)
 {
@@ -208,7 +208,7 @@ static bool open_events(struct server *server)
     return server->timer != NULL;
 }
 
-/* ---- the loop -------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* Waits for events at most until the node wants its next turn. */
 static void wait_for_events(struct server *server)

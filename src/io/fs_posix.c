@@ -1,4 +1,4 @@
-/* Everything is relative to a descriptor of the data directory, so that nobody can swap it below us. */
+/* Everything is relative to a descriptor of the data directory, so nobody can swap it below us. */
 #include "io/fs_posix.h"
 
 #include "base/mem.h"
@@ -36,7 +36,7 @@ static const char *last_error(void *ctx)
     return strerror(fs->error);
 }
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static enum err open_file(void *ctx, const char *path, enum fs_open_mode mode, struct fs_file **out)
 {
@@ -147,7 +147,7 @@ static bool sync_poll(void *ctx, uint64_t *token, enum err *outcome)
     return true;
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static enum err rename_file(void *ctx, const char *from, const char *to)
 {
@@ -225,7 +225,7 @@ static const struct fs_ops ops = {
     .last_error = last_error,
 };
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* mkdir -p: what is missing is made for us alone; what is there stays as it is. */
 static int make_path(const char *path)

@@ -1,5 +1,5 @@
-/* io_uring may be compiled out, missing from the kernel, or forbidden by a sandbox: each is noticed at
- * start, by a first sync that really runs, and answered by doing syncs inline. */
+/* io_uring may be compiled out, missing from the kernel, or forbidden by a sandbox: each is noticed
+ * at start, by a first sync that really runs, and answered by doing syncs inline. */
 #include "io/fs_sync.h"
 
 #include "base/assert.h"

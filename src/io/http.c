@@ -49,7 +49,7 @@ struct http_server {
     uint64_t last_token;
 };
 
-/* ---- accepting -------------------------------------------------------------------------------- */
+/* ---- accepting ------------------------------------------------------------------------------- */
 
 static void pause_accepting(struct http_server *server, uint64_t for_ms)
 {
@@ -102,7 +102,7 @@ static void on_scan(evutil_socket_t fd, short what, void *arg)
     maybe_resume_accepting(server, now_ms);
 }
 
-/* ---- answers ---------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void on_complete(struct evhttp_request *request, void *arg)
 {
@@ -155,7 +155,7 @@ void http_server_pump(struct http_server *server, uint64_t now_ms)
     }
 }
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static enum api_method method_of(struct evhttp_request *request)
 {
@@ -219,7 +219,7 @@ static void on_request(struct evhttp_request *request, void *arg)
         hand_over(server, request);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static struct http_options with_defaults(const struct http_options *given)
 {
@@ -294,7 +294,7 @@ void http_server_free(struct http_server *server)
     mem_free(server);
 }
 
-/* ---- listening -------------------------------------------------------------------------------- */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 static struct addrinfo *resolve(const struct addr *addr, struct buf *why)
 {

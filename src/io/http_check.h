@@ -1,5 +1,5 @@
-/* What must be right with a request's framing before anyone looks at its meaning, since evhttp takes
- * more than it may; and the reason phrases of our answers. */
+/* What must be right with a request's framing before anyone looks at its meaning, since evhttp
+ * takes more than it may; and the reason phrases of our answers. */
 #ifndef IO_HTTP_CHECK_H
 #define IO_HTTP_CHECK_H
 

@@ -24,7 +24,7 @@
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg);
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg);
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void unwatch(struct http_conn *conn)
 {
@@ -74,7 +74,7 @@ static struct http_conn *find(struct http_conns *conns, struct evhttp_request *r
     return conn;
 }
 
-/* ---- phases ----------------------------------------------------------------------------------- */
+/* ---- phases ---------------------------------------------------------------------------------- */
 
 static void begin_request(struct http_conn *conn, uint64_t now_ms)
 {
@@ -175,7 +175,7 @@ void http_conns_on_answered(struct http_conns *conns, struct evhttp_request *req
     observe(conn, bufferevent_get_input(conn->bev), 0); /* the next one, if it is pipelined */
 }
 
-/* ---- evhttp's own pages ----------------------------------------------------------------------- */
+/* ---- evhttp's own pages ---------------------------------------------------------------------- */
 
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
 {
@@ -252,7 +252,7 @@ static void on_pages(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- the scan --------------------------------------------------------------------------------- */
+/* ---- the scan -------------------------------------------------------------------------------- */
 
 static bool is_dropped(const struct http_conn *conn)
 {
@@ -278,8 +278,8 @@ static void on_linger_end(struct bufferevent *bev, short what, void *arg)
     forget(arg);
 }
 
-/* Closing with unread bytes resets the connection, and the client may lose the answer that says why:
- * a refused body is read and thrown away for a while. */
+/* Closing with unread bytes resets the connection, and the client may lose the answer that says
+ * why: a refused body is read and thrown away for a while. */
 static void linger(struct http_conn *conn, uint64_t now_ms)
 {
     unwatch(conn);

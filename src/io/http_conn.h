@@ -1,7 +1,7 @@
 /*
- * What evhttp does not watch on a client's connection: an absolute deadline of headers and body, the
- * number of connections, bytes that no header may have, and the error pages that evhttp writes by
- * itself, which are put into our form before they leave.
+ * What evhttp does not watch on a client's connection: an absolute deadline of headers and body,
+ * the number of connections, bytes that no header may have, and the error pages that evhttp writes
+ * by itself, which are put into our form before they leave.
  *
  * Each bufferevent is made here, one reference is held, and its input is observed, never changed.
  * evhttp does not say when it drops a connection that has made no request: a scan finds those.

@@ -1,441 +1,310 @@
 /*
- * Insertion splits full nodes on the way down, removal merges small ones on the way up. Separator i of
- * an inner node is not above any key of child i, and above every key of child i - 1; separator 0 is
- * never looked at. Separators share keys, not items: they must not keep old values alive.
+ * The tree's algorithms, all of them along a path from the root: find, then make the path our own
+ * from the top down (clone what a view shares), change the leaf, repair upwards. No recursion.
+ *
+ * An inner node's entry[i] is the first entry below child[i]; every repair renews it, so no
+ * separator keys need memory of their own. Leaves have no links: a clone would break them.
  */
 #include "kv/index.h"
 
 #include "base/assert.h"
-#include "base/mem.h"
 
-#include <string.h>
+/* ---- paths -------------------------------------------------------------------------------------- */
 
-#define MERGE_BELOW (INDEX_FANOUT / 4)
-#define MERGE_FITS (INDEX_FANOUT * 3 / 4)
-
-struct index_node {
-    uint32_t refs;
-    uint16_t count;
-    bool leaf;
-    union {
-        struct index_item *item[INDEX_FANOUT];
-        struct {
-            struct index_node *child[INDEX_FANOUT];
-            struct index_key *key[INDEX_FANOUT];
-        } in;
-    };
-};
-
-/* ---- keys and items --------------------------------------------------------------------------- */
-
-struct index_key *index_key_new(const uint8_t *data, size_t len)
+static void path_push(struct index_path *path, struct kv_node *node, size_t pos)
 {
-    ASSERT(len <= UINT32_MAX);
-    struct index_key *key = mem_alloc(sizeof *key + len);
-    key->refs = 1;
-    key->len = (uint32_t)len;
-    if (len > 0)
-        memcpy(key->bytes, data, len);
-    return key;
+    ASSERT(path->depth < KV_INDEX_MAX_DEPTH);
+    path->node[path->depth] = node;
+    path->pos[path->depth] = pos;
+    path->depth++;
 }
 
-struct index_key *index_key_ref(struct index_key *key)
+void index_find(const struct index *index, const uint8_t *key, size_t key_len,
+                struct index_path *path)
 {
-    key->refs++;
-    return key;
-}
-
-void index_key_unref(struct index_key *key)
-{
-    ASSERT(key->refs > 0);
-    if (--key->refs == 0)
-        mem_free(key);
-}
-
-struct index_item *index_item_new(struct index_key *key, const uint8_t *value, size_t value_len)
-{
-    ASSERT(value_len <= UINT32_MAX);
-    struct index_item *item = mem_alloc(sizeof *item + value_len);
-    *item = (struct index_item){.refs = 1, .value_len = (uint32_t)value_len, .key = key};
-    if (value_len > 0)
-        memcpy(item->value, value, value_len);
-    return item;
-}
-
-struct index_item *index_item_ref(struct index_item *item)
-{
-    item->refs++;
-    return item;
-}
-
-void index_item_unref(struct index_item *item)
-{
-    ASSERT(item->refs > 0);
-    if (--item->refs > 0)
-        return;
-    index_key_unref(item->key);
-    mem_free(item);
-}
-
-static int compare(const struct index_key *a, const uint8_t *key, size_t len)
-{
-    size_t shorter = a->len < len ? a->len : len;
-    int order = shorter > 0 ? memcmp(a->bytes, key, shorter) : 0;
-    if (order != 0)
-        return order;
-    return a->len < len ? -1 : a->len > len ? 1 : 0;
-}
-
-/* ---- nodes ---------------------------------------------------------------------------------------- */
-
-static struct index_node *node_new(bool leaf)
-{
-    struct index_node *node = mem_calloc(1, sizeof *node);
-    node->refs = 1;
-    node->leaf = leaf;
-    return node;
-}
-
-struct index_node *index_ref(struct index_node *root)
-{
-    if (root != NULL)
-        root->refs++;
-    return root;
-}
-
-static struct index_node *node_copy(const struct index_node *node)
-{
-    struct index_node *copy = mem_alloc(sizeof *copy);
-    *copy = *node;
-    copy->refs = 1;
-    for (uint16_t i = 0; i < node->count; i++) {
-        if (node->leaf) {
-            (void)index_item_ref(node->item[i]);
-        } else {
-            (void)index_ref(node->in.child[i]);
-            (void)index_key_ref(node->in.key[i]);
+    path->depth = 0;
+    for (struct kv_node *node = index->root; node != NULL;) {
+        if (node->level == 0) {
+            path_push(path, node, kv_node_search(node, key, key_len, false));
+            return;
         }
+        size_t behind = kv_node_search(node, key, key_len, true);
+        size_t pos = behind > 0 ? behind - 1 : 0;
+        path_push(path, node, pos);
+        node = node->child[pos];
     }
-    return copy;
 }
 
-/* Makes the node in *slot ours alone, so that it may be changed. */
-static struct index_node *own(struct index_node **slot)
+/* Goes down from node along its first or last slots. */
+static void path_descend(struct index_path *path, struct kv_node *node, bool last)
 {
-    struct index_node *node = *slot;
-    if (node->refs > 1) {
-        node->refs--;
-        *slot = node_copy(node);
-    }
-    return *slot;
-}
-
-/* First position in a leaf whose key is >= key; *equal: it is the key. */
-static uint16_t leaf_position(const struct index_node *leaf, const uint8_t *key, size_t len,
-                              bool *equal)
-{
-    uint16_t lo = 0;
-    uint16_t hi = leaf->count;
-    *equal = false;
-    while (lo < hi) {
-        uint16_t mid = (uint16_t)((lo + hi) / 2);
-        int order = compare(leaf->item[mid]->key, key, len);
-        if (order < 0) {
-            lo = (uint16_t)(mid + 1);
-        } else {
-            *equal = *equal || order == 0;
-            hi = mid;
-        }
-    }
-    return lo;
-}
-
-/* The child that a key belongs to. */
-static uint16_t child_position(const struct index_node *inner, const uint8_t *key, size_t len)
-{
-    uint16_t lo = 1;
-    uint16_t hi = inner->count;
-    while (lo < hi) {
-        uint16_t mid = (uint16_t)((lo + hi) / 2);
-        if (compare(inner->in.key[mid], key, len) <= 0)
-            lo = (uint16_t)(mid + 1);
-        else
-            hi = mid;
-    }
-    return (uint16_t)(lo - 1);
-}
-
-static struct index_key *lowest_key(const struct index_node *node)
-{
-    return node->leaf ? node->item[0]->key : node->in.key[0];
-}
-
-static void insert_child(struct index_node *inner, uint16_t at, struct index_node *child,
-                         struct index_key *key)
-{
-    ASSERT(inner->count < INDEX_FANOUT && at <= inner->count);
-    size_t behind = (size_t)(inner->count - at);
-    memmove(inner->in.child + at + 1, inner->in.child + at, behind * sizeof *inner->in.child);
-    memmove(inner->in.key + at + 1, inner->in.key + at, behind * sizeof *inner->in.key);
-    inner->in.child[at] = child;
-    inner->in.key[at] = key;
-    inner->count++;
-}
-
-static void remove_child(struct index_node *inner, uint16_t at)
-{
-    index_key_unref(inner->in.key[at]);
-    inner->count--;
-    size_t behind = (size_t)(inner->count - at);
-    memmove(inner->in.child + at, inner->in.child + at + 1, behind * sizeof *inner->in.child);
-    memmove(inner->in.key + at, inner->in.key + at + 1, behind * sizeof *inner->in.key);
-}
-
-/* Where a full node is cut: in the middle, but at the end when keys come in order. */
-static struct index_node *split(struct index_node *node, bool ascending)
-{
-    struct index_node *right = node_new(node->leaf);
-    uint16_t keep = ascending ? INDEX_FANOUT - 2 : INDEX_FANOUT / 2;
-    right->count = (uint16_t)(node->count - keep);
-    if (node->leaf) {
-        memcpy(right->item, node->item + keep, right->count * sizeof *node->item);
-    } else {
-        memcpy(right->in.child, node->in.child + keep, right->count * sizeof *node->in.child);
-        memcpy(right->in.key, node->in.key + keep, right->count * sizeof *node->in.key);
-    }
-    node->count = keep;
-    return right;
-}
-
-static bool goes_behind_all(const struct index_node *node, const struct index_key *key)
-{
-    const struct index_key *last = node->leaf ? node->item[node->count - 1]->key
-                                              : node->in.key[node->count - 1];
-    return compare(last, key->bytes, key->len) < 0;
-}
-
-/* ---- finding ------------------------------------------------------------------------------------------ */
-
-const struct index_item *index_find(const struct index_node *root, const uint8_t *key, size_t len)
-{
-    const struct index_node *node = root;
-    if (node == NULL)
-        return NULL;
-    while (!node->leaf)
-        node = node->in.child[child_position(node, key, len)];
-    bool equal;
-    uint16_t at = leaf_position(node, key, len, &equal);
-    return equal ? node->item[at] : NULL;
-}
-
-void index_seek(struct index_cursor *cursor, const struct index_node *root, const uint8_t *key,
-                size_t len, bool after)
-{
-    const struct index_node *node = root;
-    cursor->depth = 0;
     while (node != NULL) {
-        ASSERT(cursor->depth < INDEX_DEPTH);
-        cursor->node[cursor->depth] = node;
-        bool equal = false;
-        uint16_t at = node->leaf ? leaf_position(node, key, len, &equal)
-                                 : child_position(node, key, len);
-        cursor->at[cursor->depth++] = equal && after ? at + 1u : at;
-        node = node->leaf ? NULL : node->in.child[at];
-    }
-    if (cursor->depth > 0 && cursor->at[cursor->depth - 1] >= cursor->node[cursor->depth - 1]->count) {
-        cursor->at[cursor->depth - 1]--;
-        index_next(cursor);
+        path_push(path, node, last ? (size_t)node->count - 1 : 0);
+        node = node->level > 0 ? node->child[path->pos[path->depth - 1]] : NULL;
     }
 }
 
-const struct index_item *index_at(const struct index_cursor *cursor)
+void index_first(const struct index *index, struct index_path *path)
 {
-    if (cursor->depth == 0)
+    path->depth = 0;
+    path_descend(path, index->root, false);
+}
+
+struct kv_entry *index_path_match(const struct index_path *path, const uint8_t *key,
+                                  size_t key_len)
+{
+    if (path->depth == 0)
         return NULL;
-    uint32_t level = cursor->depth - 1;
-    return cursor->node[level]->item[cursor->at[level]];
+    const struct kv_node *leaf = path->node[path->depth - 1];
+    size_t pos = path->pos[path->depth - 1];
+    if (pos == leaf->count || kv_entry_compare(leaf->entry[pos], key, key_len) != 0)
+        return NULL;
+    return leaf->entry[pos];
 }
 
-void index_next(struct index_cursor *cursor)
+/* To the next leaf if the path stands behind the last slot; depth 0 at the end of the index. */
+static void path_settle(struct index_path *path)
 {
-    while (cursor->depth > 0) {
-        uint32_t level = cursor->depth - 1;
-        if (++cursor->at[level] < cursor->node[level]->count)
-            break;
-        cursor->depth--;
-    }
-    while (cursor->depth > 0 && !cursor->node[cursor->depth - 1]->leaf) {
-        uint32_t level = cursor->depth - 1;
-        ASSERT(cursor->depth < INDEX_DEPTH);
-        cursor->node[cursor->depth] = cursor->node[level]->in.child[cursor->at[level]];
-        cursor->at[cursor->depth++] = 0;
-    }
-}
-
-/* ---- changing ---------------------------------------------------------------------------------------------- */
-
-static void leaf_put(struct index_node *leaf, struct index_item *item)
-{
-    bool equal;
-    uint16_t at = leaf_position(leaf, item->key->bytes, item->key->len, &equal);
-    if (equal) {
-        index_item_unref(leaf->item[at]);
-        leaf->item[at] = item;
+    size_t leaf = path->depth - 1;
+    if (path->pos[leaf] < path->node[leaf]->count)
         return;
-    }
-    ASSERT(leaf->count < INDEX_FANOUT);
-    memmove(leaf->item + at + 1, leaf->item + at, (size_t)(leaf->count - at) * sizeof *leaf->item);
-    leaf->item[at] = item;
-    leaf->count++;
-}
-
-static void grow_root(struct index_node **root, const struct index_key *key)
-{
-    struct index_node *left = *root;
-    struct index_node *right = split(left, goes_behind_all(left, key));
-    struct index_node *top = node_new(false);
-    insert_child(top, 0, left, index_key_ref(lowest_key(left)));
-    insert_child(top, 1, right, index_key_ref(lowest_key(right)));
-    *root = top;
-}
-
-void index_put(struct index_node **root, struct index_item *item)
-{
-    const struct index_key *key = item->key;
-    if (*root == NULL)
-        *root = node_new(true);
-    struct index_node *node = own(root);
-    if (node->count == INDEX_FANOUT) {
-        grow_root(root, key);
-        node = *root;
-    }
-    while (!node->leaf) {
-        uint16_t at = child_position(node, key->bytes, key->len);
-        struct index_node *child = own(&node->in.child[at]);
-        if (child->count == INDEX_FANOUT) {
-            struct index_node *right = split(child, goes_behind_all(child, key));
-            insert_child(node, (uint16_t)(at + 1), right, index_key_ref(lowest_key(right)));
-            if (compare(node->in.key[at + 1], key->bytes, key->len) <= 0)
-                child = right;
+    path->depth--;
+    while (path->depth > 0) {
+        size_t top = path->depth - 1;
+        if (path->pos[top] + 1 < path->node[top]->count) {
+            path->pos[top]++;
+            path_descend(path, path->node[top]->child[path->pos[top]], false);
+            return;
         }
-        node = child;
-    }
-    leaf_put(node, item);
-}
-
-/* Moves everything of child at + 1 into child at. */
-static void merge(struct index_node *inner, uint16_t at)
-{
-    struct index_node *left = own(&inner->in.child[at]);
-    struct index_node *right = own(&inner->in.child[at + 1]);
-    if (left->leaf) {
-        memcpy(left->item + left->count, right->item, right->count * sizeof *left->item);
-    } else {
-        memcpy(left->in.child + left->count, right->in.child,
-               right->count * sizeof *left->in.child);
-        memcpy(left->in.key + left->count, right->in.key, right->count * sizeof *left->in.key);
-        if (right->count > 0) { /* right's separator 0 was never looked at: the parent's is right */
-            index_key_unref(right->in.key[0]);
-            left->in.key[left->count] = index_key_ref(inner->in.key[at + 1]);
-        }
-    }
-    left->count = (uint16_t)(left->count + right->count);
-    mem_free(right);
-    remove_child(inner, (uint16_t)(at + 1));
-}
-
-/* Child at has become small: takes it out if it is empty, or joins it with a neighbour. */
-static void shrink(struct index_node *inner, uint16_t at)
-{
-    struct index_node *child = inner->in.child[at];
-    if (child->count == 0) {
-        mem_free(child);
-        remove_child(inner, at);
-        return;
-    }
-    if (child->count >= MERGE_BELOW || inner->count < 2)
-        return;
-    uint16_t left = at + 1 < inner->count ? at : (uint16_t)(at - 1);
-    if (inner->in.child[left]->count + inner->in.child[left + 1]->count <= MERGE_FITS)
-        merge(inner, left);
-}
-
-static void trim_root(struct index_node **root)
-{
-    while (!(*root)->leaf && (*root)->count == 1) {
-        struct index_node *top = *root;
-        *root = top->in.child[0];
-        index_key_unref(top->in.key[0]);
-        mem_free(top);
-    }
-    if ((*root)->count == 0) {
-        mem_free(*root);
-        *root = NULL;
+        path->depth--;
     }
 }
 
-bool index_remove(struct index_node **root, const uint8_t *key, size_t len)
+struct kv_entry *index_path_entry(struct index_path *path)
 {
-    if (index_find(*root, key, len) == NULL)
-        return false;
-    struct index_node *path[INDEX_DEPTH];
-    uint16_t at[INDEX_DEPTH];
-    size_t depth = 0;
-    struct index_node *node = own(root);
-    while (!node->leaf) {
-        ASSERT(depth < INDEX_DEPTH);
-        path[depth] = node;
-        at[depth] = child_position(node, key, len);
-        node = own(&node->in.child[at[depth]]);
-        depth++;
+    if (path->depth > 0)
+        path_settle(path);
+    if (path->depth == 0)
+        return NULL;
+    return path->node[path->depth - 1]->entry[path->pos[path->depth - 1]];
+}
+
+void index_path_next(struct index_path *path)
+{
+    if (path->depth > 0)
+        path->pos[path->depth - 1]++;
+}
+
+/* ---- writing along a path ----------------------------------------------------------------------- */
+
+static struct kv_node *own_child(struct kv_node *parent, size_t pos)
+{
+    parent->child[pos] = kv_node_own(parent->child[pos]);
+    return parent->child[pos];
+}
+
+/* Cloning a node makes its children shared, so the order is from the top down. */
+static void path_own(struct index *index, struct index_path *path)
+{
+    ASSERT(path->depth > 0 && path->node[0] == index->root);
+    index->root = kv_node_own(index->root);
+    path->node[0] = index->root;
+    for (size_t i = 1; i < path->depth; i++)
+        path->node[i] = own_child(path->node[i - 1], path->pos[i - 1]);
+}
+
+/* Renews the borrowed first entries above node[from]. */
+static void path_renew(struct index_path *path, size_t from)
+{
+    for (size_t i = from; i > 0; i--)
+        path->node[i - 1]->entry[path->pos[i - 1]] = path->node[i]->entry[0];
+}
+
+void index_replace(struct index *index, struct index_path *path, struct kv_entry *entry)
+{
+    path_own(index, path);
+    size_t leaf = path->depth - 1;
+    size_t pos = path->pos[leaf];
+    struct kv_entry *old = path->node[leaf]->entry[pos];
+    entry->refs++;
+    path->node[leaf]->entry[pos] = entry;
+    if (pos == 0)
+        path_renew(path, leaf);
+    kv_entry_unref(old);
+}
+
+/* ---- insertion ---------------------------------------------------------------------------------- */
+
+static bool path_is_at_right_edge(const struct index_path *path, size_t depth)
+{
+    for (size_t i = 0; i < depth; i++) {
+        if (path->pos[i] + 1 != path->node[i]->count)
+            return false;
     }
-    bool equal;
-    uint16_t place = leaf_position(node, key, len, &equal);
-    ASSERT(equal);
-    index_item_unref(node->item[place]);
-    node->count--;
-    memmove(node->item + place, node->item + place + 1,
-            (size_t)(node->count - place) * sizeof *node->item);
-    while (depth-- > 0)
-        shrink(path[depth], at[depth]);
-    trim_root(root);
     return true;
 }
 
-/* ---- garbage -------------------------------------------------------------------------------------------------- */
-
-void index_drop(struct index_garbage *garbage, struct index_node *root)
+/* Puts a slot into a full node that gives its upper half to a new one, which is returned. At the
+ * right edge of the tree the new one gets the new slot alone: ascending keys leave full nodes. */
+static struct kv_node *split_insert(struct kv_node *node, size_t at, struct kv_entry *entry,
+                                    struct kv_node *child, bool at_right_edge)
 {
-    if (root == NULL)
-        return;
-    garbage->list = mem_grow(garbage->list, garbage->count, &garbage->cap, sizeof *garbage->list);
-    garbage->list[garbage->count++] = root;
+    struct kv_node *right = kv_node_new(node->level);
+    bool append = at_right_edge && at == node->count;
+    if (!append)
+        kv_node_shift_right(node, right, KV_NODE_MAX / 2);
+    if (append || at > node->count)
+        kv_node_insert(right, at - node->count, entry, child);
+    else
+        kv_node_insert(node, at, entry, child);
+    return right;
 }
 
-static void free_node(struct index_garbage *garbage, struct index_node *node)
+static void grow_root(struct index *index, struct kv_node *right)
 {
-    for (uint16_t i = 0; i < node->count; i++) {
-        if (node->leaf) {
-            index_item_unref(node->item[i]);
-        } else {
-            index_drop(garbage, node->in.child[i]);
-            index_key_unref(node->in.key[i]);
+    struct kv_node *left = index->root;
+    index->root = kv_node_new(left->level + 1U);
+    kv_node_insert(index->root, 0, left->entry[0], left);
+    kv_node_insert(index->root, 1, right->entry[0], right);
+}
+
+/* Inserts a slot at path->pos of the leaf and what splits out of it above. */
+static void insert_upwards(struct index *index, struct index_path *path, struct kv_entry *entry)
+{
+    struct kv_node *child = NULL;
+    for (size_t i = path->depth; i > 0; i--) {
+        struct kv_node *node = path->node[i - 1];
+        size_t at = path->pos[i - 1] + (child != NULL ? 1 : 0);
+        if (node->count < KV_NODE_MAX) {
+            kv_node_insert(node, at, entry, child);
+            path_renew(path, i - 1);
+            return;
         }
+        child = split_insert(node, at, entry, child, path_is_at_right_edge(path, i - 1));
+        entry = child->entry[0];
+        if (i > 1)
+            path->node[i - 2]->entry[path->pos[i - 2]] = node->entry[0];
     }
-    mem_free(node);
+    grow_root(index, child);
 }
 
-bool index_reap(struct index_garbage *garbage, size_t max_nodes)
+void index_insert(struct index *index, struct index_path *path, struct kv_entry *entry)
 {
-    for (size_t i = 0; i < max_nodes && garbage->count > 0; i++) {
-        struct index_node *node = garbage->list[--garbage->count];
-        ASSERT(node->refs > 0);
-        if (--node->refs == 0)
-            free_node(garbage, node);
+    entry->refs++;
+    if (index->root == NULL) {
+        index->root = kv_node_new(0);
+        kv_node_insert(index->root, 0, entry, NULL);
+        return;
     }
-    if (garbage->count > 0)
-        return true;
-    mem_free(garbage->list);
-    *garbage = (struct index_garbage){0};
-    return false;
+    path_own(index, path);
+    insert_upwards(index, path, entry);
+}
+
+void index_append(struct index *index, struct kv_entry *entry)
+{
+    struct index_path path = {.depth = 0};
+    path_descend(&path, index->root, true);
+    index_path_next(&path);
+    index_insert(index, &path, entry);
+}
+
+/* ---- removal ------------------------------------------------------------------------------------ */
+
+static void even_out(struct kv_node *left, struct kv_node *right)
+{
+    size_t want = (size_t)(left->count + right->count) / 2;
+    if (left->count > want)
+        kv_node_shift_right(left, right, left->count - want);
+    else
+        kv_node_shift_left(left, right, want - left->count);
+}
+
+/* The child at pos has too few slots: joins it with a neighbour, or shares with one that is too
+ * full for that. */
+static void rebalance(struct kv_node *parent, size_t pos)
+{
+    size_t first = pos > 0 ? pos - 1 : 0;
+    struct kv_node *left = own_child(parent, first);
+    struct kv_node *right = own_child(parent, first + 1);
+    if (left->count + right->count <= KV_NODE_MAX) {
+        kv_node_shift_left(left, right, right->count);
+        kv_node_remove(parent, first + 1);
+        kv_node_free_shell(right);
+    } else {
+        even_out(left, right);
+        parent->entry[first + 1] = right->entry[0];
+    }
+    parent->entry[first] = left->entry[0];
+}
+
+static void repair_child(struct kv_node *parent, size_t pos)
+{
+    struct kv_node *child = parent->child[pos];
+    if (child->count == 0) {
+        kv_node_remove(parent, pos);
+        kv_node_free_shell(child);
+        return;
+    }
+    parent->entry[pos] = child->entry[0];
+    if (child->count < KV_NODE_MIN && parent->count > 1)
+        rebalance(parent, pos);
+}
+
+static void shrink_root(struct index *index)
+{
+    while (index->root->level > 0 && index->root->count == 1) {
+        struct kv_node *only = index->root->child[0];
+        kv_node_free_shell(index->root);
+        index->root = only;
+        if (only->refs > 1)
+            return; /* shared, and as a root it may have any count: nothing to repair */
+    }
+    if (index->root->count == 0) {
+        kv_node_free_shell(index->root);
+        index->root = NULL;
+    }
+}
+
+void index_remove(struct index *index, struct index_path *path)
+{
+    path_own(index, path);
+    size_t leaf = path->depth - 1;
+    struct kv_entry *old = path->node[leaf]->entry[path->pos[leaf]];
+    kv_node_remove(path->node[leaf], path->pos[leaf]);
+    for (size_t i = leaf; i > 0; i--)
+        repair_child(path->node[i - 1], path->pos[i - 1]);
+    shrink_root(index);
+    kv_entry_unref(old);
+}
+
+/* ---- the check ---------------------------------------------------------------------------------- */
+
+static void check_node(const struct index_path *path, size_t i)
+{
+    const struct kv_node *node = path->node[i];
+    ASSERT(node->refs > 0 && node->count > 0 && node->count <= KV_NODE_MAX);
+    if (!path_is_at_right_edge(path, i))
+        ASSERT(node->count >= KV_NODE_MIN);
+    for (size_t k = 0; node->level > 0 && k < node->count; k++) {
+        ASSERT(node->child[k]->level + 1 == node->level);
+        ASSERT(node->child[k]->entry[0] == node->entry[k]);
+    }
+}
+
+uint64_t index_check(const struct index *index)
+{
+    struct index_path path;
+    uint64_t count = 0;
+    const struct kv_entry *before = NULL;
+    index_first(index, &path);
+    for (struct kv_entry *entry; (entry = index_path_entry(&path)) != NULL; count++) {
+        for (size_t i = 0; i < path.depth && path.pos[path.depth - 1] == 0; i++)
+            check_node(&path, i);
+        ASSERT(entry->refs > 0);
+        if (before != NULL)
+            ASSERT(kv_entry_compare(before, entry->bytes, entry->key_len) < 0);
+        before = entry;
+        index_path_next(&path);
+    }
+    return count;
 }

@@ -25,6 +25,10 @@ enum kv_condition {
     KV_IF_PRESENT = 3,      /* If-Match: * */
 };
 
+/* Key and value together; a larger command is invalid, so that a snapshot's reader can bound what
+ * it believes. Part of the state machine: must never depend on configuration. */
+#define KV_ITEM_MAX_BYTES (64U * 1024 * 1024)
+
 struct kv_command {
     enum kv_op op;
     const uint8_t *key; /* borrowed; not empty */
@@ -36,7 +40,8 @@ struct kv_command {
 };
 
 void kv_command_put(struct buf *out, const struct kv_command *command);
-/* Pointers of *out are borrowed from data. ERR_INVALID; ERR_VERSION: an op of a newer version. */
+/* Pointers of *out are borrowed from data. ERR_INVALID; ERR_VERSION: an op or a condition of a newer
+ * version. */
 enum err kv_command_get(const uint8_t *data, size_t len, struct kv_command *out) MUST_USE;
 
 /* ---- the store -------------------------------------------------------------------------------- */
@@ -56,7 +61,8 @@ struct kv_item {
 enum kv_status {
     KV_OK = 0,
     KV_CONDITION_FAILED,
-    KV_KEY_NOT_FOUND,   /* DELETE of nothing: the revision does not move */
+    KV_KEY_NOT_FOUND,   /* DELETE of nothing (and the condition, which comes first, holds):
+                           the revision does not move */
     KV_COMMAND_INVALID, /* undecodable: nothing changed, on every member alike */
 };
 
@@ -94,8 +100,13 @@ bool kv_view_read(struct kv_view *view, struct buf *out, size_t max_bytes);
 struct kv_loader;
 struct kv_loader *kv_loader_new(void);
 void kv_loader_free(struct kv_loader *loader);
+/* Frees a loader whose content is large: what it has built goes to kv's list for kv_reap. */
+void kv_loader_discard(struct kv *kv, struct kv_loader *loader);
+/* ERR_CORRUPT, ERR_VERSION; the same again on every later call. Memory beside the store itself: at
+ * most what was fed of one item. */
 enum err kv_loader_feed(struct kv_loader *loader, const uint8_t *data, size_t len) MUST_USE;
-/* ERR_CORRUPT unless the end mark has been read and counts agree. *out owned by caller. */
+/* ERR_CORRUPT unless the end mark has been read and counts agree. *out owned by caller, once; the
+ * loader is still to be freed. */
 enum err kv_loader_finish(struct kv_loader *loader, struct kv **out) MUST_USE;
 
 /* Frees up to max_nodes of what dropped views and kv_discard left; true if there is more. A kv

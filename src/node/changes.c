@@ -76,7 +76,7 @@ static void end_change(struct node *node, struct waiter *waiter, enum verdict ve
                                          .term = waiter->term});
 }
 
-/* ---- at the leader ---------------------------------------------------------------------------- */
+/* ---- at the leader --------------------------------------------------------------------------- */
 
 static enum verdict check_add(const struct node *node, const struct waiter *waiter)
 {
@@ -170,7 +170,7 @@ void changes_on_request(struct node *node, floe_id from, const uint8_t *data, si
         end_change(node, waiter, VERDICT_RETRY);
 }
 
-/* ---- at the member that was asked ---------------------------------------------------------------- */
+/* ---- at the member that was asked ------------------------------------------------------------ */
 
 static bool send_request(struct node *node, const struct waiter *waiter)
 {
@@ -252,7 +252,7 @@ void changes_on_applied(struct node *node, floe_index index, floe_term term)
     }
 }
 
-/* ---- promotion and farewell, by time -------------------------------------------------------------- */
+/* ---- promotion and farewell, by time --------------------------------------------------------- */
 
 static bool caught_up(const struct floe_progress *progress, floe_index goal)
 {
@@ -327,7 +327,7 @@ void changes_tick(struct node *node)
     say_farewells(node);
 }
 
-/* ---- being removed ----------------------------------------------------------------------------------- */
+/* ---- being removed --------------------------------------------------------------------------- */
 
 /* The mark on disk makes a restart with this directory say why it does not start. */
 static void mark_removed(struct node *node, const char *how)

@@ -1,6 +1,6 @@
 /*
- * The disk side of the pump: appends go to the log at once, acknowledgements that need them are held
- * with the log position they need, one sync at a time covers everything that has gathered.
+ * The disk side of the pump: appends go to the log at once, acknowledgements that need them are
+ * held with the log position they need, one sync at a time covers everything that has gathered.
  */
 #include "node/internal.h"
 

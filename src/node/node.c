@@ -45,6 +45,7 @@ static struct peer_set *open_peers(const struct node *node)
     struct peer_options options = {.id = node->options.id,
                                    .cluster = node->options.cluster,
                                    .name = node->options.name,
+                                   .address = node->options.peer_address,
                                    .seed = node->options.seed + 1,
                                    .logger = node->logger,
                                    .queue_bytes = 32u << 20};
@@ -123,7 +124,7 @@ const struct kv *node_kv(const struct node *node)
     return node->kv;
 }
 
-/* ---- status --------------------------------------------------------------------------------------- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 static const char *role_of(const struct node *node, enum floe_state state)
 {

@@ -2,8 +2,8 @@
  * One member: the one place that knows the order persist -> send -> apply -> answer.
  *
  * No socket, file or clock: files through struct fs, peers through struct peer_set, time as an
- * argument. Requests go in with a token of the caller's; for each exactly one result with that token
- * comes out of the result queue, also when nothing works (by request_timeout_ms).
+ * argument. Requests go in with a token of the caller's; for each exactly one result with that
+ * token comes out of the result queue, also when nothing works (by request_timeout_ms).
  */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
@@ -50,7 +50,7 @@ enum err node_open(const struct node_options *options, uint64_t now_ms, struct n
                    struct buf *why) MUST_USE;
 void node_free(struct node *node);
 
-/* ---- turns ------------------------------------------------------------------------------------------ */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 /* Once a turn of the loop, after its callbacks: does all that is ready, bounded. */
 void node_pump(struct node *node, uint64_t now_ms);
@@ -71,7 +71,7 @@ enum node_life {
 enum node_life node_life(const struct node *node);
 const char *node_failure(const struct node *node);
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* A write; command is borrowed for the call (node encodes it). */
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
@@ -108,7 +108,7 @@ struct node_result {
 };
 bool node_next_result(struct node *node, struct node_result *out);
 
-/* ---- looking --------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 const struct kv *node_kv(const struct node *node);
 
@@ -138,7 +138,7 @@ struct node_status {
     floe_index last_index;
     floe_index snapshot_index;
     uint64_t revision;
-    bool caught_up;     /* applied what was committed when a leader was last heard, no snapshot loading */
+    bool caught_up;     /* applied what a leader last said is committed; loads no snapshot */
     const char *reason; /* if not ready: why */
     struct node_member *members; /* ascending by id */
     size_t member_count;

@@ -39,7 +39,7 @@ enum floe_err node_step(struct node *node, const struct floe_message *message)
     return err;
 }
 
-/* ---- messages out ------------------------------------------------------------------------------- */
+/* ---- messages out ---------------------------------------------------------------------------- */
 
 bool node_send(struct node *node, const struct floe_message *message)
 {
@@ -102,7 +102,7 @@ static void handle_batch(struct node *node)
     floe_ready_deinit(&ready);
 }
 
-/* ---- messages in ---------------------------------------------------------------------------------- */
+/* ---- messages in ----------------------------------------------------------------------------- */
 
 /* Forwarded proposals and reads end here if this member would have to send them on: two members
  * that take each other for the leader would bounce them for ever. */
@@ -220,7 +220,7 @@ static void run_ticks(struct node *node)
         log_warn(node->logger, "next log segment not prepared why=%s", wal_last_error(node->wal));
 }
 
-/* ---- the turn --------------------------------------------------------------------------------------- */
+/* ---- the turn -------------------------------------------------------------------------------- */
 
 static void run_batches(struct node *node)
 {

@@ -2,8 +2,8 @@
  * Linearizable reads (thesis 6.4): a read waits for a read index that was asked for after it came,
  * and then until that index is applied here.
  *
- * Requests for an index are numbered and never reused; the answer to number n serves every read that
- * came before n was sent. A lost round is simply asked again under a new number.
+ * Requests for an index are numbered and never reused; the answer to number n serves every read
+ * that came before n was sent. A lost round is simply asked again under a new number.
  */
 #include "node/internal.h"
 

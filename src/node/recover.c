@@ -7,8 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* With several appends under way, late acknowledgements of what is durable already are daily business:
- * the core says so at info, which would drown what an operator looks for. */
+/* With several appends under way, late acknowledgements of what is durable already are daily
+ * business: the core says so at info, which would drown what an operator looks for. */
 static bool is_daily(const char *text)
 {
     static const char prefix[] = "entry at ";

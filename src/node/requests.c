@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 void requests_push_result(struct node *node, struct node_result result)
 {
@@ -48,7 +48,7 @@ void requests_result(struct node *node, struct waiter *waiter, struct node_resul
     waiters_end(&node->waiters, waiter);
 }
 
-/* ---- requests come in --------------------------------------------------------------------------- */
+/* ---- requests come in ------------------------------------------------------------------------ */
 
 static bool refuse_at_once(struct node *node, uint64_t token, size_t bytes)
 {
@@ -65,8 +65,8 @@ static bool refuse_at_once(struct node *node, uint64_t token, size_t bytes)
     return true;
 }
 
-static struct waiter *add_write(struct node *node, enum envelope_kind kind, const struct buf *payload,
-                                uint64_t now_ms)
+static struct waiter *add_write(struct node *node, enum envelope_kind kind,
+                                const struct buf *payload, uint64_t now_ms)
 {
     struct envelope envelope = {.kind = kind,
                                 .origin = node->options.id,
@@ -120,7 +120,7 @@ void node_remove_member(struct node *node, uint64_t token, floe_id id, uint64_t 
     (void)add_change(node, WAITER_REMOVE, token, id, now_ms);
 }
 
-/* ---- proposing ---------------------------------------------------------------------------------- */
+/* ---- proposing ------------------------------------------------------------------------------- */
 
 struct batch {
     struct waiter *waiter[NODE_BATCH_ENTRIES];
@@ -195,7 +195,7 @@ void requests_propose(struct node *node)
     (void)propose_batch(node, &batch);
 }
 
-/* ---- what becomes of proposals --------------------------------------------------------------------- */
+/* ---- what becomes of proposals --------------------------------------------------------------- */
 
 void requests_on_applied(struct node *node, uint64_t seq, struct node_result result)
 {
@@ -272,14 +272,15 @@ void requests_on_unsent(struct node *node, const struct floe_message *message)
     }
 }
 
-/* ---- ends ------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static void end_waiter(struct node *node, struct waiter *waiter, const char *not_done)
 {
     bool nowhere = waiter->state == WAITER_QUEUED && !waiter->answered;
     struct node_result result = {.outcome = nowhere ? NODE_NOT_DONE : NODE_UNKNOWN,
-                                 .text = nowhere ? not_done
-                                                 : "the outcome is not known: it may still be done"};
+                                 .text = nowhere
+                                             ? not_done
+                                             : "the outcome is not known: it may still be done"};
     requests_result(node, waiter, result);
 }
 
@@ -299,7 +300,7 @@ void requests_end_all(struct node *node)
         end_waiter(node, waiter, "this member is stopping");
 }
 
-/* ---- the member's own name and address ---------------------------------------------------------------- */
+/* ---- the member's own name and address ------------------------------------------------------- */
 
 void requests_publish(struct node *node)
 {

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void own_clear(struct node *node)
 {
@@ -172,7 +172,7 @@ void snapshots_release(struct node *node)
         log_warn(node->logger, "old log segments not removed why=%s", wal_last_error(node->wal));
 }
 
-/* ---- reading in ------------------------------------------------------------------------------------ */
+/* ---- reading in ------------------------------------------------------------------------------ */
 
 static void loading_clear(struct node *node)
 {
@@ -297,7 +297,7 @@ enum err snapshots_recover(struct node *node, floe_index index, struct buf *why)
     return err;
 }
 
-/* ---- turns ----------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 void snapshots_work(struct node *node)
 {

@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-/* ---- sending ------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static struct transfer *find_transfer(struct node *node, floe_id to)
 {
@@ -108,7 +108,7 @@ floe_index transfers_hold_back(const struct node *node)
     return lowest;
 }
 
-/* ---- receiving ------------------------------------------------------------------------------------- */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 static void incoming_clear(struct node *node)
 {

@@ -1,4 +1,4 @@
-/* Two lists and a hash over the same structs; a waiter is in `queued` or `proposed` by its state. */
+/* Two lists and a hash over the same structs; a waiter is in `queued` or `proposed`, by state. */
 #include "node/waiters.h"
 
 #include "base/assert.h"

@@ -2,8 +2,8 @@
  * Tickets: each request that changes something waits here until it ends, exactly once.
  *
  *   QUEUED      certainly nowhere yet; proposed as soon as there is a leader
- *   PROPOSED    appended to the own log at (index, term); another entry applied there proves that it
- *               will never be: back to QUEUED
+ *   PROPOSED    appended to the own log at (index, term); another entry applied there proves that
+ *               it will never be: back to QUEUED
  *   FORWARDED   sent to the leader; back to QUEUED if the leader says that it took nothing
  *   UNKNOWABLE  a snapshot has jumped over its place
  *

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define PROTOCOL_MINOR 0
-#define HELLO_FIELDS 7
+#define HELLO_FIELDS 8
 #define WELCOME_FIELDS 2
 #define REFUSE_FIELDS 2
 
@@ -30,6 +30,7 @@ void peer_frame_put_hello(struct buf *out, const struct peer_hello *hello)
     pack_u64(out, hello->to);
     pack_u64(out, hello->lane);
     pack_bin(out, hello->name, hello->name_len);
+    pack_bin(out, hello->address, hello->address_len);
     record_end(out, begin);
 }
 
@@ -50,6 +51,7 @@ enum err peer_frame_get_hello(const struct record *frame, struct peer_hello *out
     hello.to = unpack_u64(&in);
     hello.lane = unpack_u64(&in);
     hello.name = get_text(&in, &hello.name_len);
+    hello.address = get_text(&in, &hello.address_len);
     if (in.failed || count < HELLO_FIELDS)
         return ERR_INVALID;
     unpack_rest(&in, count, HELLO_FIELDS);

@@ -40,6 +40,8 @@ struct peer_hello {
     size_t cluster_len;
     const char *name; /* borrowed, no NUL */
     size_t name_len;
+    const char *address; /* where the dialler can be dialled; empty: it does not say */
+    size_t address_len;
 };
 
 void peer_frame_put_hello(struct buf *out, const struct peer_hello *hello);

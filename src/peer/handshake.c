@@ -5,6 +5,7 @@
  */
 #include "peer/internal.h"
 
+#include "base/addr.h"
 #include "base/assert.h"
 #include "codec/raft_codec.h"
 
@@ -26,6 +27,8 @@ void handshake_on_connected(struct peer_set *set, struct session *session)
         .cluster_len = strlen(set->cluster),
         .name = set->name,
         .name_len = strlen(set->name),
+        .address = set->address,
+        .address_len = strlen(set->address),
     };
     struct buf frame = {0};
     peer_frame_put_hello(&frame, &hello);
@@ -172,6 +175,20 @@ static void refuse(struct peer_set *set, struct session *session, const struct p
     session_end(set, session, SESSION_END_FLUSH, why);
 }
 
+/* A member that joins learns where those are who call it: it must be able to answer a leader that its
+ * configuration file has never heard of. */
+static void learn_address(struct peer_set *set, const struct peer_hello *hello)
+{
+    struct addr parsed;
+    const char *why;
+    char text[ADDR_TEXT_MAX];
+    if (peer_find(set, hello->from) != NULL || !set->accept_unknown ||
+        addr_parse(hello->address, hello->address_len, &parsed, &why) != ERR_OK)
+        return;
+    addr_format(&parsed, text);
+    peer_set_put(set, hello->from, text);
+}
+
 static void welcome(struct peer_set *set, struct session *session, const struct peer_hello *hello)
 {
     enum peer_lane lane = hello->lane == PEER_LANE_SNAPSHOT ? PEER_LANE_SNAPSHOT
@@ -194,6 +211,7 @@ static void welcome(struct peer_set *set, struct session *session, const struct 
     peer_frame_clean_text(name, sizeof name, hello->name, hello->name_len);
     log_debug(set->options.logger, "peer accepted id=%" PRIu64 " name=%s where=%s lane=%d",
               session->peer, name, session->where, (int)lane);
+    learn_address(set, hello);
     struct peer *peer = peer_find(set, session->peer);
     if (peer != NULL)
         peer_wake(set, peer);

@@ -92,6 +92,7 @@ struct peer_set {
     struct peer_options options; /* defaults filled in; cluster and name are own copies */
     char *cluster;
     char *name;
+    char *address; /* "" = not told */
     struct prng prng;
     uint64_t now_ms; /* the latest that was passed in */
     bool accept_unknown;

@@ -30,6 +30,7 @@ struct peer_options {
     floe_id id;
     const char *cluster; /* copied */
     const char *name;    /* copied */
+    const char *address; /* where others can dial us, "host:port"; copied; NULL: not told */
     uint64_t seed;       /* of the backoff's jitter */
     const struct logger *logger;
     size_t queue_bytes;        /* bound of a peer's outgoing messages; 0: 16 MiB */
@@ -43,16 +44,17 @@ struct peer_options {
 struct peer_set *peer_set_new(const struct peer_options *options);
 void peer_set_free(struct peer_set *set);
 
-/* ---- membership (from node) ----------------------------------------------------------------------- */
+/* ---- membership (from node) ------------------------------------------------------------------ */
 
 /* Adds a peer or changes its address ("host:port", already parsed and canonical). */
 void peer_set_put(struct peer_set *set, floe_id id, const char *address);
 /* Closes its links. refuse: later hellos of it are answered by REFUSE "removed". */
 void peer_set_remove(struct peer_set *set, floe_id id, bool refuse);
-/* A member that joins (knows nobody's id for sure yet) accepts hellos of unknown ids too. */
+/* A member that joins (knows nobody's id for sure yet) accepts hellos of unknown ids too, and dials
+ * them at the address that they tell. */
 void peer_set_accept_unknown(struct peer_set *set, bool accept);
 
-/* ---- sending (from node) ---------------------------------------------------------------------------- */
+/* ---- sending (from node) --------------------------------------------------------------------- */
 
 /* Queues a copy. ERR_NOT_FOUND: unknown peer; ERR_FULL: queue bound reached; ERR_AGAIN: no
  * connection (the message is dropped: raft sends again); ERR_TOO_LARGE: over max_frame_bytes.
@@ -71,10 +73,10 @@ size_t peer_set_snapshot_room(const struct peer_set *set, floe_id to);
 void peer_set_snapshot_feed(struct peer_set *set, floe_id to, const void *record, size_t len,
                             bool last);
 void peer_set_snapshot_cancel(struct peer_set *set, floe_id to);
-/* Receiver's verdict, after PEER_EVENT_SNAPSHOT_RECORD of the last record (or earlier if not ok). */
+/* Receiver's verdict, after PEER_EVENT_SNAPSHOT_RECORD of the last record (earlier if not ok). */
 void peer_set_snapshot_answer(struct peer_set *set, floe_id from, bool ok);
 
-/* ---- events (to node) ---------------------------------------------------------------------------------- */
+/* ---- events (to node) ------------------------------------------------------------------------ */
 
 enum peer_event_type {
     PEER_EVENT_MESSAGE,         /* message (owned by whoever takes the event) */
@@ -112,7 +114,7 @@ bool peer_set_next_event(struct peer_set *set, struct peer_event *out);
 /* Bytes held by queued events: the loop stops reading from links over its bound. */
 size_t peer_set_event_bytes(const struct peer_set *set);
 
-/* ---- links (to and from io) -------------------------------------------------------------------------------- */
+/* ---- links (to and from io) ------------------------------------------------------------------ */
 
 typedef uint64_t peer_link; /* a connection; never reused, 0 = none */
 

@@ -1,6 +1,7 @@
 /* The set itself: who belongs to it, and what the node sends through it. */
 #include "peer/internal.h"
 
+#include "base/addr.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -31,6 +32,7 @@ struct peer_set *peer_set_new(const struct peer_options *options)
 {
     ASSERT(options->id != FLOE_ID_NONE && options->cluster != NULL && options->name != NULL);
     ASSERT(strlen(options->cluster) + strlen(options->name) < PEER_HELLO_MAX / 2);
+    ASSERT(options->address == NULL || strlen(options->address) < ADDR_TEXT_MAX);
     struct peer_set *set = mem_calloc(1, sizeof *set);
     set->options = *options;
     fill_defaults(&set->options);
@@ -38,6 +40,8 @@ struct peer_set *peer_set_new(const struct peer_options *options)
     set->name = mem_strdup(options->name);
     set->options.cluster = set->cluster;
     set->options.name = set->name;
+    set->address = mem_strdup(options->address != NULL ? options->address : "");
+    set->options.address = set->address;
     set->prng.state = options->seed;
     TAILQ_INIT(&set->peers);
     TAILQ_INIT(&set->sessions);
@@ -65,6 +69,7 @@ void peer_set_free(struct peer_set *set)
     mem_free(set->removed);
     mem_free(set->cluster);
     mem_free(set->name);
+    mem_free(set->address);
     mem_free(set);
 }
 

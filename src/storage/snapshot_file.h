@@ -31,7 +31,7 @@ struct snapshot_meta {
 };
 void snapshot_meta_deinit(struct snapshot_meta *meta);
 
-/* ---- writing: own snapshots and received ones --------------------------------------------------- */
+/* ---- writing: own snapshots and received ones ------------------------------------------------ */
 
 struct snapshot_writer;
 #define SNAPSHOT_TOKEN_BASE (UINT64_C(2) << 32)
@@ -55,7 +55,7 @@ void snapshot_writer_abort(struct snapshot_writer *writer);
 /* Of the META record; borrowed until commit or abort. index 0: not read yet (receiver). */
 const struct snapshot_meta *snapshot_writer_meta(const struct snapshot_writer *writer);
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct snapshot_reader; /* stays readable when the file is removed meanwhile */
 
@@ -69,7 +69,7 @@ const struct snapshot_meta *snapshot_reader_meta(const struct snapshot_reader *r
 enum err snapshot_reader_next(struct snapshot_reader *reader, struct record *out,
                               struct buf *encoded) MUST_USE;
 
-/* ---- the folder ---------------------------------------------------------------------------------- */
+/* ---- the folder ------------------------------------------------------------------------------ */
 
 /* Removes crash remnants; the index of the newest snapshot (0: none). Newest by name; a newest one
  * that does not open is an error for the caller to report, never skipped in silence. */

@@ -1,4 +1,4 @@
-/* Each row of the HTTP table, without a server: a request in, the node's call and the answer out. */
+/* Each row of the HTTP table, without a server: a request in, the node's call and answer out. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -129,7 +129,7 @@ static void expect_key(const void *key, size_t len)
     assert_memory_equal(fake.key, key, len);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static void test_api_put_is_answered_by_the_node_with_tag_and_position(void **state)
 {
@@ -305,7 +305,7 @@ static void test_api_delete_under_kv_deletes_the_key(void **state)
     expect_error(404, "key_not_found");
 }
 
-/* ---- conditions ------------------------------------------------------------------------------- */
+/* ---- conditions ------------------------------------------------------------------------------ */
 
 static void test_api_conditions_of_writes_reach_the_node(void **state)
 {
@@ -382,7 +382,7 @@ static void test_api_get_conditions_compare_with_the_store(void **state)
     assert_int_equal(answer.status, 304);
 }
 
-/* ---- members ---------------------------------------------------------------------------------- */
+/* ---- members --------------------------------------------------------------------------------- */
 
 static void test_api_post_adds_a_member_at_the_canonical_address(void **state)
 {
@@ -474,7 +474,7 @@ static void test_api_member_outcomes_have_their_status(void **state)
     }
 }
 
-/* ---- paths and methods ------------------------------------------------------------------------ */
+/* ---- paths and methods ----------------------------------------------------------------------- */
 
 static const char *words[] = {"health", "livez", "readyz", "status", "version", "metrics", "kv",
                               "members", "txn", "leases", "tx", "events", "limits", "why", "leader",
@@ -527,7 +527,7 @@ static void test_api_other_methods_are_405_with_allow(void **state)
     }
 }
 
-/* ---- health ----------------------------------------------------------------------------------- */
+/* ---- health ---------------------------------------------------------------------------------- */
 
 static void test_api_health_has_the_exact_shape(void **state)
 {
@@ -572,7 +572,8 @@ static void test_api_status_shows_members_and_progress(void **state)
 {
     (void)state;
     struct node_member members[] = {
-        {.id = 1, .is_self = true, .name = "n\"1\xff", .peer_address = "a:1", .http_address = "a:2"},
+        {.id = 1, .is_self = true, .name = "n\"1\xff", .peer_address = "a:1",
+         .http_address = "a:2"},
         {.id = 2, .learner = true, .name = "", .peer_address = "b:1", .http_address = "",
          .has_progress = true, .connected = true, .ever_heard = true, .heard_ms_ago = 35,
          .progress = {.id = 2, .match = 7, .next = 10, .state = FLOE_PROGRESS_REPLICATE}},

@@ -85,7 +85,8 @@ static void note(enum fake_call call, uint64_t token)
         fake_node_answer(fake.result);
 }
 
-void node_write(struct node *node, uint64_t token, const struct kv_command *command, uint64_t now_ms)
+void node_write(struct node *node, uint64_t token, const struct kv_command *command,
+                uint64_t now_ms)
 {
     (void)node;
     (void)now_ms;

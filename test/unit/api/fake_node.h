@@ -18,7 +18,7 @@ struct fake_node {
     uint8_t value_start[256]; /* its first bytes */
     floe_id id;
     char address[300];
-    /* with auto_answer each request is answered at once with this outcome, writes change the store */
+    /* with auto_answer each request is answered at once with this outcome, writes change it */
     bool auto_answer;
     struct node_result result;
     struct node_status status;

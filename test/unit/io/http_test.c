@@ -90,7 +90,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- clients ---------------------------------------------------------------------------------- */
+/* ---- clients --------------------------------------------------------------------------------- */
 
 static void turn(void)
 {
@@ -217,7 +217,7 @@ static void expect_refusal(const char *request, const char *status, const char *
     assert_true(fake.calls == 0);
 }
 
-/* ---- the ordinary ----------------------------------------------------------------------------- */
+/* ---- the ordinary ---------------------------------------------------------------------------- */
 
 static void test_http_put_and_get_on_one_connection(void **state)
 {
@@ -336,7 +336,7 @@ static void test_http_expect_continue_is_answered(void **state)
     (void)close(fd);
 }
 
-/* ---- pipelining and waiting ------------------------------------------------------------------- */
+/* ---- pipelining and waiting ------------------------------------------------------------------ */
 
 static void test_http_pipelined_requests_are_answered_in_order(void **state)
 {
@@ -461,7 +461,7 @@ static void test_http_stop_ends_connections_with_their_answer(void **state)
     assert_true(http_server_unsent(server) == 0);
 }
 
-/* ---- limits ----------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void test_http_slow_headers_end_at_the_absolute_deadline(void **state)
 {
@@ -628,7 +628,7 @@ static void test_http_idle_connection_ends(void **state)
     assert_true(http_server_connections(server) == 0);
 }
 
-/* ---- framing ---------------------------------------------------------------------------------- */
+/* ---- framing --------------------------------------------------------------------------------- */
 
 static void test_http_ambiguous_framing_is_refused(void **state)
 {
@@ -655,7 +655,8 @@ static void test_http_ambiguous_framing_is_refused(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[300];
         (void)snprintf(text, sizeof text,
-                       "PUT /k HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n",
+                       "PUT /k HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n0\r\n\r\n"
+                       "GET /smuggled HTTP/1.1\r\n\r\n",
                        bad[i]);
         expect_refusal(text, "4", "\"code\":\"b");
     }

@@ -352,12 +352,21 @@ static enum err op_make_dir(void *ctx, const char *path)
     return ERR_OK;
 }
 
+/* Are all changes of names that wait for a sync in the data directory itself? */
+static bool only_top_changes(const struct mem_fs *fs)
+{
+    for (size_t i = 0; i < fs->change_count; i++)
+        if (fs->changes[i].gone != NULL || strchr(fs->changes[i].path, '/') != NULL)
+            return false;
+    return true;
+}
+
 static enum err op_sync_dir(void *ctx, const char *path)
 {
     struct mem_fs *fs = ctx;
     if (!works(fs))
         return ERR_IO;
-    if (path[0] != '\0')
+    if (path[0] != '\0' || only_top_changes(fs))
         settle_names(fs, fs->change_count);
     return ERR_OK;
 }
