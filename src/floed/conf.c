@@ -29,7 +29,7 @@ struct field {
 };
 
 #define AT(member) offsetof(struct conf, member)
-#define HOUR_MS 3600000
+#define HOUR_MS INT64_C(3600000)
 
 static const struct field fields[] = {
     {"", "id", FIELD_U64, AT(id), 1, INT64_MAX},
@@ -48,7 +48,7 @@ static const struct field fields[] = {
     {"cluster", "members", FIELD_MEMBERS, 0, 0, 0},
     {"cluster", "join", FIELD_BOOL, AT(cluster.join), 0, 0},
     {"raft", "heartbeat_ms", FIELD_U32, AT(raft.heartbeat_ms), 5, 60000},
-    {"raft", "election_ms", FIELD_U32, AT(raft.election_ms), 10, 10 * 60000},
+    {"raft", "election_ms", FIELD_U32, AT(raft.election_ms), 10, 600000},
     {"raft", "snapshot_entries", FIELD_U64, AT(raft.snapshot_entries), 1, INT64_MAX},
     {"limits", "key_bytes", FIELD_SIZE, AT(limits.key_bytes), 1, 1 << 20},
     {"limits", "value_bytes", FIELD_SIZE, AT(limits.value_bytes), 1, 32 << 20},

@@ -47,7 +47,12 @@ struct http_server {
     uint64_t resume_ms;
     struct waiting *waiting; /* uthash */
     uint64_t last_token;
+    LIST_ENTRY(http_server) entry;
 };
+
+/* evhttp passes itself, not us, to the error callback of a listener that it has taken over, and has
+ * no place for an argument of ours: the one list of the process finds the way back. */
+static LIST_HEAD(, http_server) servers = LIST_HEAD_INITIALIZER(servers);
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
@@ -86,10 +91,15 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
+    int error = errno;
+    struct http_server *server;
     (void)listener;
-    struct http_server *server = arg;
-    log_warn(server->logger, "http accept failed error=\"%s\"", strerror(errno));
-    pause_accepting(server, ACCEPT_PAUSE_MS);
+    LIST_FOREACH(server, &servers, entry) {
+        if (server->evhttp != arg)
+            continue;
+        log_warn(server->logger, "http accept failed error=\"%s\"", strerror(error));
+        pause_accepting(server, ACCEPT_PAUSE_MS);
+    }
 }
 
 static void on_scan(evutil_socket_t fd, short what, void *arg)
@@ -268,6 +278,7 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
                                                server->options.body_timeout_ms,
                                                server->options.header_bytes});
     server->evhttp = make_evhttp(server);
+    LIST_INSERT_HEAD(&servers, server, entry);
     server->scan_timer = event_new(base, -1, EV_PERSIST, on_scan, server);
     ASSERT_MSG(server->scan_timer != NULL, "out of memory");
     ASSERT(event_add(server->scan_timer, &(struct timeval){.tv_usec = SCAN_MS * 1000}) == 0);
@@ -288,6 +299,7 @@ void http_server_free(struct http_server *server)
         HASH_DEL(server->waiting, waiting);
         mem_free(waiting);
     }
+    LIST_REMOVE(server, entry);
     evhttp_free(server->evhttp);
     http_conns_deinit(&server->conns);
     event_free(server->scan_timer);

@@ -40,8 +40,8 @@ struct kv_command {
 };
 
 void kv_command_put(struct buf *out, const struct kv_command *command);
-/* Pointers of *out are borrowed from data. ERR_INVALID; ERR_VERSION: an op or a condition of a newer
- * version. */
+/* Pointers of *out are borrowed from data. ERR_INVALID; ERR_VERSION: an op or a condition of a
+ * newer version. */
 enum err kv_command_get(const uint8_t *data, size_t len, struct kv_command *out) MUST_USE;
 
 /* ---- the store -------------------------------------------------------------------------------- */

@@ -175,8 +175,8 @@ static void refuse(struct peer_set *set, struct session *session, const struct p
     session_end(set, session, SESSION_END_FLUSH, why);
 }
 
-/* A member that joins learns where those are who call it: it must be able to answer a leader that its
- * configuration file has never heard of. */
+/* A member that joins learns where those are who call it: it must be able to answer a leader that
+ * its configuration file has never heard of. */
 static void learn_address(struct peer_set *set, const struct peer_hello *hello)
 {
     struct addr parsed;

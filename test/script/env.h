@@ -1,6 +1,6 @@
 /*
- * The interaction environment: nodes with their storage, messages in flight, and an output buffer with
- * a log level. Commands (commands.c, commands_node.c) act on it.
+ * The interaction environment: nodes with their storage, messages in flight, and an output buffer
+ * with a log level. Commands (commands.c, commands_node.c) act on it.
  */
 #ifndef SCRIPT_ENV_H
 #define SCRIPT_ENV_H

@@ -201,7 +201,8 @@ static const char *take_directive(struct reader *r, struct slice line, struct sc
             break;
         add_line(&input, s);
     }
-    d->input = dup(trim((struct slice){input.data != NULL ? (const char *)input.data : "", input.len}));
+    const char *text = input.data != NULL ? (const char *)input.data : "";
+    d->input = dup(trim((struct slice){text, input.len}));
     d->raw_input = take_text(&input);
     if (d->has_output && why == NULL)
         take_expected(r, d);

@@ -1,6 +1,6 @@
 /*
- * Whole members in one process: the real node over a disk and a network in memory, under a clock that
- * only the test moves. What the end-to-end tests show with processes, these show step by step.
+ * Whole members in one process: the real node over a disk and a network in memory, under a clock
+ * that only the test moves. What the end-to-end tests show with processes, these show step by step.
  */
 #include <stdarg.h>
 #include <stddef.h>
