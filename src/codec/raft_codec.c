@@ -23,7 +23,7 @@ enum {
     MESSAGE_FIELDS = 14,
 };
 
-/* ---- blobs and lists ---------------------------------------------------------------------------- */
+/* ---- blobs and lists ------------------------------------------------------------------------- */
 
 static void put_blob(struct buf *out, const struct floe_blob *blob)
 {
@@ -63,7 +63,7 @@ static void get_ids(struct unpack *in, struct floe_ids *ids)
     }
 }
 
-/* ---- entry -------------------------------------------------------------------------------------- */
+/* ---- entry ----------------------------------------------------------------------------------- */
 
 void raft_codec_put_entry(struct buf *out, const struct floe_entry *entry)
 {
@@ -103,7 +103,7 @@ enum err raft_codec_get_entry(const uint8_t *data, size_t len, struct floe_entry
     return err;
 }
 
-/* ---- hard state --------------------------------------------------------------------------------- */
+/* ---- hard state ------------------------------------------------------------------------------ */
 
 void raft_codec_put_hard_state(struct buf *out, const struct floe_hard_state *hs)
 {
@@ -128,7 +128,7 @@ enum err raft_codec_get_hard_state(const uint8_t *data, size_t len, struct floe_
     return err;
 }
 
-/* ---- conf state --------------------------------------------------------------------------------- */
+/* ---- conf state ------------------------------------------------------------------------------ */
 
 void raft_codec_put_conf_state(struct buf *out, const struct floe_conf_state *cs)
 {
@@ -164,7 +164,7 @@ enum err raft_codec_get_conf_state(const uint8_t *data, size_t len, struct floe_
     return err;
 }
 
-/* ---- snapshot inside a message ------------------------------------------------------------------ */
+/* ---- snapshot inside a message --------------------------------------------------------------- */
 
 static void put_snapshot(struct buf *out, const struct floe_snapshot *snapshot)
 {
@@ -195,7 +195,7 @@ static bool get_snapshot(struct unpack *in, struct floe_snapshot *out)
     return true;
 }
 
-/* ---- message ------------------------------------------------------------------------------------ */
+/* ---- message --------------------------------------------------------------------------------- */
 
 static void put_entries(struct buf *out, const struct floe_message *message)
 {
@@ -256,8 +256,7 @@ static void get_entries(struct unpack *in, struct floe_message *out)
 }
 
 /* snapshot: where to keep it; out->snapshot points there if there is one. */
-static void get_message(struct unpack *in, struct floe_message *out,
-                        struct floe_snapshot *snapshot)
+static void get_message(struct unpack *in, struct floe_message *out, struct floe_snapshot *snapshot)
 {
     uint32_t count = unpack_array(in);
     out->type = get_type(in);

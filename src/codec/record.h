@@ -13,7 +13,8 @@
  *
  * The checksum is XXH3_64bits_withSeed(payload, seed) where the seed is XXH3_64bits of the 24
  * header bytes, so that header and payload need not lie together. It covers the version byte, and
- * every version keeps these 32 bytes and the checksum, so a newer version is told from a damaged byte.
+ * every version keeps these 32 bytes and the checksum, so a newer version is told from a damaged
+ * byte.
  *
  * Numbers are little-endian. A header of 32 zero bytes is "nothing was ever written here".
  */

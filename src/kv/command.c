@@ -55,8 +55,7 @@ enum err kv_command_get(const uint8_t *data, size_t len, struct kv_command *out)
     uint64_t condition = unpack_u64(&in);
     if (condition > KV_IF_PRESENT)
         return newer(&in, count, 2);
-    struct kv_command command = {.op = (enum kv_op)op,
-                                 .condition = (enum kv_condition)condition};
+    struct kv_command command = {.op = (enum kv_op)op, .condition = (enum kv_condition)condition};
     command.mod_revision = unpack_u64(&in);
     command.key = unpack_bin(&in, &command.key_len);
     get_value(&in, &command);

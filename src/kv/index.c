@@ -9,7 +9,7 @@
 
 #include "base/assert.h"
 
-/* ---- paths -------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static void path_push(struct index_path *path, struct kv_node *node, size_t pos)
 {
@@ -50,8 +50,7 @@ void index_first(const struct index *index, struct index_path *path)
     path_descend(path, index->root, false);
 }
 
-struct kv_entry *index_path_match(const struct index_path *path, const uint8_t *key,
-                                  size_t key_len)
+struct kv_entry *index_path_match(const struct index_path *path, const uint8_t *key, size_t key_len)
 {
     if (path->depth == 0)
         return NULL;
@@ -95,7 +94,7 @@ void index_path_next(struct index_path *path)
         path->pos[path->depth - 1]++;
 }
 
-/* ---- writing along a path ----------------------------------------------------------------------- */
+/* ---- writing along a path -------------------------------------------------------------------- */
 
 static struct kv_node *own_child(struct kv_node *parent, size_t pos)
 {
@@ -133,7 +132,7 @@ void index_replace(struct index *index, struct index_path *path, struct kv_entry
     kv_entry_unref(old);
 }
 
-/* ---- insertion ---------------------------------------------------------------------------------- */
+/* ---- insertion ------------------------------------------------------------------------------- */
 
 static bool path_is_at_right_edge(const struct index_path *path, size_t depth)
 {
@@ -163,6 +162,7 @@ static struct kv_node *split_insert(struct kv_node *node, size_t at, struct kv_e
 static void grow_root(struct index *index, struct kv_node *right)
 {
     struct kv_node *left = index->root;
+    ASSERT(left != NULL && right != NULL);
     index->root = kv_node_new(left->level + 1U);
     kv_node_insert(index->root, 0, left->entry[0], left);
     kv_node_insert(index->root, 1, right->entry[0], right);
@@ -208,7 +208,7 @@ void index_append(struct index *index, struct kv_entry *entry)
     index_insert(index, &path, entry);
 }
 
-/* ---- removal ------------------------------------------------------------------------------------ */
+/* ---- removal --------------------------------------------------------------------------------- */
 
 static void even_out(struct kv_node *left, struct kv_node *right)
 {
@@ -277,7 +277,7 @@ void index_remove(struct index *index, struct index_path *path)
     kv_entry_unref(old);
 }
 
-/* ---- the check ---------------------------------------------------------------------------------- */
+/* ---- the check ------------------------------------------------------------------------------- */
 
 static void check_node(const struct index_path *path, size_t i)
 {

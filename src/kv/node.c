@@ -6,14 +6,13 @@
 
 #include <string.h>
 
-/* ---- entries ------------------------------------------------------------------------------------ */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 struct kv_entry *kv_entry_new(const uint8_t *key, size_t key_len, const uint8_t *value,
                               size_t value_len)
 {
     ASSERT(key_len <= UINT32_MAX && value_len <= UINT32_MAX);
-    struct kv_entry *entry =
-        mem_alloc(offsetof(struct kv_entry, bytes) + key_len + value_len);
+    struct kv_entry *entry = mem_alloc(offsetof(struct kv_entry, bytes) + key_len + value_len);
     entry->refs = 0;
     entry->key_len = (uint32_t)key_len;
     entry->value_len = (uint32_t)value_len;
@@ -40,7 +39,7 @@ int kv_entry_compare(const struct kv_entry *entry, const uint8_t *key, size_t ke
     return entry->key_len < key_len ? -1 : entry->key_len > key_len;
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static bool is_leaf(const struct kv_node *node)
 {
@@ -50,8 +49,7 @@ static bool is_leaf(const struct kv_node *node)
 struct kv_node *kv_node_new(unsigned level)
 {
     size_t children = level == 0 ? 0 : KV_NODE_MAX;
-    struct kv_node *node =
-        mem_alloc(sizeof(struct kv_node) + children * sizeof(struct kv_node *));
+    struct kv_node *node = mem_alloc(sizeof(struct kv_node) + children * sizeof(struct kv_node *));
     node->refs = 1;
     node->count = 0;
     node->level = (uint16_t)level;
@@ -109,8 +107,7 @@ static void slots_copy(struct kv_node *to, size_t dst, const struct kv_node *fro
         memcpy(&to->child[dst], &from->child[src], count * sizeof from->child[0]);
 }
 
-void kv_node_insert(struct kv_node *node, size_t at, struct kv_entry *entry,
-                    struct kv_node *child)
+void kv_node_insert(struct kv_node *node, size_t at, struct kv_entry *entry, struct kv_node *child)
 {
     ASSERT(node->refs == 1 && node->count < KV_NODE_MAX && at <= node->count);
     ASSERT((child == NULL) == is_leaf(node));
@@ -163,7 +160,7 @@ size_t kv_node_search(const struct kv_node *node, const uint8_t *key, size_t key
     return lo;
 }
 
-/* ---- piles -------------------------------------------------------------------------------------- */
+/* ---- piles ----------------------------------------------------------------------------------- */
 
 void kv_pile_unref(struct kv_pile *pile, struct kv_node *node)
 {

@@ -48,8 +48,7 @@ void kv_node_free_shell(struct kv_node *node);
  * reference is traded in. */
 struct kv_node *kv_node_own(struct kv_node *node);
 /* Slots: child is NULL in leaves. No reference is added or dropped. */
-void kv_node_insert(struct kv_node *node, size_t at, struct kv_entry *entry,
-                    struct kv_node *child);
+void kv_node_insert(struct kv_node *node, size_t at, struct kv_entry *entry, struct kv_node *child);
 void kv_node_remove(struct kv_node *node, size_t at);
 /* Moves the last count slots of left to the front of right, or the first of right to the end. */
 void kv_node_shift_right(struct kv_node *left, struct kv_node *right, size_t count);

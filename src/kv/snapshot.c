@@ -23,7 +23,7 @@ enum {
     END_BYTES = 1 + 2 * 8,
 };
 
-/* ---- the view ----------------------------------------------------------------------------------- */
+/* ---- the view -------------------------------------------------------------------------------- */
 
 struct kv_view {
     struct index index; /* one reference to the root keeps it as it is */
@@ -117,7 +117,7 @@ bool kv_view_read(struct kv_view *view, struct buf *out, size_t max_bytes)
     return true;
 }
 
-/* ---- the loader --------------------------------------------------------------------------------- */
+/* ---- the loader ------------------------------------------------------------------------------ */
 
 struct kv_loader {
     struct kv *kv;
@@ -167,8 +167,7 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
 static bool revisions_are_possible(const struct kv_entry *entry)
 {
     return entry->create_revision > 1 && entry->mod_revision >= entry->create_revision &&
-           entry->version > 0 &&
-           entry->version - 1 <= entry->mod_revision - entry->create_revision;
+           entry->version > 0 && entry->version - 1 <= entry->mod_revision - entry->create_revision;
 }
 
 static enum err on_item(struct kv_loader *loader, const uint8_t *body, size_t len)

@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-/* ---- the dump ----------------------------------------------------------------------------------- */
+/* ---- the dump -------------------------------------------------------------------------------- */
 
 static struct kv_dump *dump_end(struct kv_dump *dump)
 {
@@ -38,7 +38,7 @@ void kv_dump_unref(struct kv_dump *dump)
     }
 }
 
-/* ---- the store ---------------------------------------------------------------------------------- */
+/* ---- the store ------------------------------------------------------------------------------- */
 
 struct kv *kv_new(void)
 {
@@ -94,7 +94,7 @@ uint64_t kv_size_bytes(const struct kv *kv)
     return kv->size_bytes;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct kv_item kv_entry_item(const struct kv_entry *entry)
 {
@@ -130,7 +130,7 @@ bool kv_seek(const struct kv *kv, const uint8_t *key, size_t key_len, bool after
     return entry != NULL;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool condition_holds(const struct kv_command *command, const struct kv_entry *now)
 {

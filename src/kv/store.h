@@ -8,7 +8,7 @@
 /* Where the trees of a store and of its views end. It outlives the store as long as a view is
  * open; after kv_discard everything goes on to the store that took over. */
 struct kv_dump {
-    uint32_t refs; /* the store, views, and dumps that forward here */
+    uint32_t refs;  /* the store, views, and dumps that forward here */
     bool has_store; /* false: nobody will call kv_reap */
     struct kv_pile pile;
     struct kv_dump *forward; /* one reference; NULL: ends here */

@@ -117,7 +117,8 @@ struct node {
     struct peer_set *peers;
     uint64_t next_tick_ms;
     struct floe_soft_state soft_state;
-    bool alone_checked; /* a sole voter has been told not to wait for a time-out */
+    bool had_data;      /* at start: this is not a first one */
+    bool caught_up_own; /* what the own log says was committed is applied again */
     bool more; /* a turn ended at a bound */
     floe_index leader_commit; /* highest commit seen in a leader's messages */
 
@@ -276,6 +277,8 @@ floe_index transfers_hold_back(const struct node *node);
 
 /* recover.c */
 enum err recover_open(struct node *node, struct buf *why);
+/* Once the own log is applied: says so if the configuration file's member list is another one. */
+void recover_compare_members(const struct node *node);
 
 /* stop.c */
 /* Asks the most advanced other voter to take over, at most once an election time; false: there

@@ -238,13 +238,15 @@ static void run_batches(struct node *node)
     node->more = true;
 }
 
-/* A sole voter need not wait for an election time-out: nobody else could be in the way. */
-static void campaign_if_alone(struct node *node)
+/* Once, when what the own log says was committed is applied again. A sole voter need not wait for
+ * an election time-out then: nobody else could be in the way. */
+static void on_caught_up_own(struct node *node)
 {
     const struct floe_ids *voters = &node->conf_state.voters;
-    if (node->alone_checked || node->applied < node->hard_state.commit || node->applied == 0)
+    if (node->caught_up_own || node->applied < node->hard_state.commit || node->applied == 0)
         return;
-    node->alone_checked = true;
+    node->caught_up_own = true;
+    recover_compare_members(node);
     if (voters->count == 1 && voters->id[0] == node->options.id &&
         node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0)
         (void)floe_raft_campaign(node->raft);
@@ -264,7 +266,7 @@ void node_pump(struct node *node, uint64_t now_ms)
     requests_propose(node);
     reads_send(node);
     run_batches(node);
-    campaign_if_alone(node);
+    on_caught_up_own(node);
     changes_complete(node);
     reads_complete(node);
     requests_expire(node);

@@ -141,8 +141,10 @@ static enum err fill_store(struct node *node, struct wal_recovered *log, floe_in
     return err;
 }
 
-static void warn_if_members_differ(const struct node *node)
+void recover_compare_members(const struct node *node)
 {
+    if (!node->had_data)
+        return;
     bool differ = node->members.count != node->options.member_count;
     for (size_t i = 0; i < node->options.member_count && !differ; i++) {
         const struct member *member =
@@ -200,8 +202,7 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
         return err;
     bool unborn = empty && newest == 0;
     peer_set_accept_unknown(node->peers, unborn && node->options.join);
-    if (newest != 0)
-        warn_if_members_differ(node);
+    node->had_data = !unborn;
     log_info(node->logger,
              "started id=%" PRIu64 " cluster=%s term=%" PRIu64 " commit=%" PRIu64
              " snapshot=%" PRIu64 " last=%" PRIu64 " torn_bytes=%" PRIu64 "%s",

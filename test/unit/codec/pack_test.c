@@ -16,9 +16,8 @@
 static void test_pack_numbers_at_every_width_round_trip(void **state)
 {
     (void)state;
-    static const uint64_t values[] = {0,      1,          127,           128,
-                                      255,    256,        65535,         65536,
-                                      1 << 30, UINT32_MAX, 1ULL + UINT32_MAX, UINT64_MAX};
+    static const uint64_t values[] = {
+        0, 1, 127, 128, 255, 256, 65535, 65536, 1 << 30, UINT32_MAX, 1ULL + UINT32_MAX, UINT64_MAX};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         struct buf out = {0};
         pack_u64(&out, values[i]);
@@ -167,19 +166,19 @@ static void test_unpack_skip_passes_every_type(void **state)
 {
     (void)state;
     static const uint8_t all[] = {
-        0x9f,                                              /* 15 values */
-        0x7f, 0xff, 0xc0, 0xc3,                            /* fixints, nil, true */
-        0xc4, 2,    1,    2,                               /* bin 8 */
-        0xc7, 1,    9,    7,                               /* ext 8 */
-        0xca, 1,    2,    3,    4,                         /* float 32 */
-        0xcb, 1,    2,    3,    4,    5, 6, 7, 8,          /* float 64 */
-        0xcd, 1,    2,                                     /* uint 16 */
-        0xd3, 1,    2,    3,    4,    5, 6, 7, 8,          /* int 64 */
-        0xd5, 9,    1,    2,                               /* fixext 2 */
-        0xda, 0,    1,    'x',                             /* str 16 */
-        0x82, 0xa1, 'k',  0x91, 0xc0, 2, 3,                /* map of two */
-        0xde, 0,    1,    1,    2,                         /* map 16 */
-        0xdc, 0,    2,    1,    2,                         /* array 16 */
+        0x9f,                                     /* 15 values */
+        0x7f, 0xff, 0xc0, 0xc3,                   /* fixints, nil, true */
+        0xc4, 2,    1,    2,                      /* bin 8 */
+        0xc7, 1,    9,    7,                      /* ext 8 */
+        0xca, 1,    2,    3,    4,                /* float 32 */
+        0xcb, 1,    2,    3,    4,    5, 6, 7, 8, /* float 64 */
+        0xcd, 1,    2,                            /* uint 16 */
+        0xd3, 1,    2,    3,    4,    5, 6, 7, 8, /* int 64 */
+        0xd5, 9,    1,    2,                      /* fixext 2 */
+        0xda, 0,    1,    'x',                    /* str 16 */
+        0x82, 0xa1, 'k',  0x91, 0xc0, 2, 3,       /* map of two */
+        0xde, 0,    1,    1,    2,                /* map 16 */
+        0xdc, 0,    2,    1,    2,                /* array 16 */
     };
     struct unpack in = unpack_init(all, sizeof all);
     unpack_skip(&in);

@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- samples and comparison --------------------------------------------------------------------- */
+/* ---- samples and comparison ------------------------------------------------------------------ */
 
 /* Absent, empty or some bytes, by chance. */
 static struct floe_blob *random_blob(struct prng *prng)
@@ -149,7 +149,7 @@ static enum err try_message(const uint8_t *data, size_t len)
     return err;
 }
 
-/* ---- round trips -------------------------------------------------------------------------------- */
+/* ---- round trips ----------------------------------------------------------------------------- */
 
 static void check_entry(const struct floe_entry *entry)
 {
@@ -262,7 +262,7 @@ static void test_message_context_presence_survives(void **state)
     }
 }
 
-/* ---- damage ------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static void test_message_every_truncation_is_invalid(void **state)
 {
