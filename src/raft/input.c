@@ -1,4 +1,4 @@
-/* The calls of floe/raft.h that make a message of themselves, bootstrap, and the calls that look. */
+/* The calls of floe/raft.h that make a message of themselves, bootstrap, and those that look. */
 #include "raft/raft.h"
 
 #include "base/assert.h"

@@ -1,6 +1,6 @@
 /*
- * The log as the core sees it: storage in front, unstable entries behind, and three positions in it,
- * applied <= applying <= committed <= last index.
+ * The log as the core sees it: storage in front, unstable entries behind, and three positions in
+ * it, applied <= applying <= committed <= last index.
  */
 #ifndef RAFT_LOG_H
 #define RAFT_LOG_H

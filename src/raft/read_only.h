@@ -1,9 +1,9 @@
 /*
  * Linearizable reads that wait for a round of heartbeats (thesis 6.4).
  *
- * Requests are counted from 1 on since leadership began. A heartbeat carries the number of the newest
- * one, 8 bytes little-endian; an answer with number n from a quorum confirms every request up to n.
- * Numbers are never reused within a term, whatever contexts the callers use.
+ * Requests are counted from 1 on since leadership began. A heartbeat carries the number of the
+ * newest one, 8 bytes little-endian; an answer with number n from a quorum confirms every request
+ * up to n. Numbers are never reused within a term, whatever contexts the callers use.
  */
 #ifndef RAFT_READ_ONLY_H
 #define RAFT_READ_ONLY_H

@@ -11,8 +11,11 @@
 #include "floed/conf.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+static uint64_t seed_given; /* argument of the program; 0: of the hour */
 
 struct bad {
     unsigned line;
@@ -160,10 +163,17 @@ static const struct bad bad_together[] = {
     {4, "id = 1\n[peer]\ninsecure = true\nlisten = \"[::]:12379\"\n", "needs advertise"},
     {3, "id = 1\n[http]\nadvertise = \"0.0.0.0:1\"\n", "nobody can connect"},
     {3, "id = 1\n[peer]\nlisten = \"127.0.0.1:12380\"\n", "same address"},
+    {3, "id = 1\n[http]\nlisten = \"127.0.0.1:12379\"\n", "same address"},
+    {6, "id = 1\n[http]\nlisten = \"h:1\"\ninsecure = true\n[peer]\nlisten = \"h:1\"\n",
+     "insecure = true"},
     {3, "id = 1\n[raft]\nelection_ms = 299\n", "three times heartbeat_ms"},
-    {1, "id = 1\n[raft]\nheartbeat_ms = 334\n", "three times heartbeat_ms"},
+    {3, "id = 1\n[raft]\nheartbeat_ms = 334\n", "three times heartbeat_ms"},
+    {4, "id = 1\n[raft]\nheartbeat_ms = 334\nelection_ms = 1000\n", "three times heartbeat_ms"},
     {3, "id = 1\n[limits]\nbody_bytes = 1572863\n", "at least value_bytes"},
+    {3, "id = 1\n[limits]\nvalue_bytes = 8388609\n", "at least value_bytes"},
     {3, "id = 1\n[limits]\npending_bytes = 3145727\n", "twice value_bytes"},
+    {5, "id = 1\n[limits]\nbody_bytes = 33554432\nvalue_bytes = 33554432\npending_bytes = 67108863\n",
+     "twice value_bytes"},
     {3, "id = 1\n[cluster]\njoin = true\n", "join needs members"},
     {4, "id = 3\n[cluster]\nname = \"x\"\nmembers = [\n\"1=a:1\",\n\"2=b:1\",\n]\n",
      "this node's own id"},
@@ -463,7 +473,7 @@ static void test_conf_random_bytes_give_value_or_message(void **state)
 {
     (void)state;
     static const char alphabet[] = "[]=\"'#\\\n\r\t .,_-+0123456789idnametrue{}\x80\xe2\xff";
-    uint64_t seed = (uint64_t)time(NULL);
+    uint64_t seed = seed_given != 0 ? seed_given : (uint64_t)time(NULL);
     print_message("seed %llu\n", (unsigned long long)seed);
     struct prng prng = {seed};
     for (int round = 0; round < 5000; round++) {
@@ -479,8 +489,10 @@ static void test_conf_random_bytes_give_value_or_message(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        seed_given = strtoull(argv[1], NULL, 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conf_bad_syntax_is_refused_with_line),
         cmocka_unit_test(test_conf_bad_values_are_refused_with_line),
