@@ -41,6 +41,18 @@ static bool is_chunked(const char *value)
     return trimmed_len(value) == 7 && strncasecmp(value, "chunked", 7) == 0;
 }
 
+/* evhttp reads a body of these; of any other it would take the body for the next request. */
+static bool may_have_body(enum evhttp_cmd_type method)
+{
+    return method == EVHTTP_REQ_PUT || method == EVHTTP_REQ_POST || method == EVHTTP_REQ_PATCH ||
+           method == EVHTTP_REQ_GET || method == EVHTTP_REQ_DELETE;
+}
+
+static bool is_zero(const char *value)
+{
+    return strspn(value, "0") == trimmed_len(value);
+}
+
 const char *http_check_framing(struct evhttp_request *request)
 {
     const char *length = NULL;
@@ -68,6 +80,9 @@ const char *http_check_framing(struct evhttp_request *request)
         return "Content-Length must be decimal digits";
     if (encoding != NULL && !is_chunked(encoding))
         return "the only transfer encoding is chunked";
+    bool has_body = encoding != NULL || (length != NULL && !is_zero(length));
+    if (has_body && !may_have_body(evhttp_request_get_command(request)))
+        return "this method takes no body";
     return NULL;
 }
 

@@ -172,7 +172,8 @@ static const struct bad bad_together[] = {
     {3, "id = 1\n[limits]\nbody_bytes = 1572863\n", "at least value_bytes"},
     {3, "id = 1\n[limits]\nvalue_bytes = 8388609\n", "at least value_bytes"},
     {3, "id = 1\n[limits]\npending_bytes = 3145727\n", "twice value_bytes"},
-    {5, "id = 1\n[limits]\nbody_bytes = 33554432\nvalue_bytes = 33554432\npending_bytes = 67108863\n",
+    {5, "id = 1\n[limits]\nbody_bytes = 33554432\nvalue_bytes = 33554432\n"
+        "pending_bytes = 67108863\n",
      "twice value_bytes"},
     {3, "id = 1\n[cluster]\njoin = true\n", "join needs members"},
     {4, "id = 3\n[cluster]\nname = \"x\"\nmembers = [\n\"1=a:1\",\n\"2=b:1\",\n]\n",
