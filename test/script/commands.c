@@ -75,27 +75,14 @@ static const char *text_of(enum floe_err err)
     return err != FLOE_OK ? floe_strerror(err) : NULL;
 }
 
-/* The word of an argument, also if it has an = in it. */
-static char *word_of(const struct script_arg *arg)
-{
-    struct buf text = {0};
-    buf_printf(&text, "%s", arg->key);
-    for (size_t i = 0; i < arg->value_count; i++)
-        buf_printf(&text, "%s%s", i == 0 ? "=" : ",", arg->values[i]);
-    char *word = mem_strdup(buf_str(&text));
-    buf_deinit(&text);
-    return word;
-}
-
 static const char *do_propose(struct env_node *node, const struct script_directive *d)
 {
     if (d->arg_count != 2)
         return "propose needs a node and data";
-    char *word = word_of(&d->args[1]);
+    const char *word = d->args[1].raw;
     struct floe_blob *data = floe_blob_new(word, strlen(word));
     const char *error = text_of(floe_raft_propose(node->raft, data));
     floe_blob_unref(data);
-    mem_free(word);
     return error;
 }
 
@@ -103,11 +90,10 @@ static const char *do_read_index(struct env_node *node, const struct script_dire
 {
     if (d->arg_count != 2)
         return "read-index needs a node and a context";
-    char *word = word_of(&d->args[1]);
+    const char *word = d->args[1].raw;
     struct floe_blob *context = floe_blob_new(word, strlen(word));
     floe_raft_read_index(node->raft, context);
     floe_blob_unref(context);
-    mem_free(word);
     return NULL;
 }
 
@@ -136,7 +122,7 @@ static const char *do_send_snapshot(struct env_node *node, floe_id to)
                              .to = to,
                              .term = floe_raft_basic_status(node->raft).hard_state.term};
     m.snapshot = mem_alloc(sizeof *m.snapshot);
-    *m.snapshot = floe_snapshot_copy(&node->history[node->history_count - 1]);
+    *m.snapshot = floe_snapshot_copy(env_newest(node));
     struct buf text = {0};
     describe_message(&text, &m, 0);
     buf_add_u8(&text, '\n');
@@ -213,8 +199,6 @@ static const char *do_deliver(struct env *env, const struct script_directive *d)
                     return "drop needs ids";
                 handled += env_deliver(env, id, true, type);
             }
-        } else if (arg != filter) {
-            return "unknown option of deliver-msgs";
         }
     }
     if (handled == 0)
@@ -260,7 +244,9 @@ static const char *run_on_node(struct env_node *node, const struct script_direct
                                struct buf *why)
 {
     floe_id other = 0;
-    (void)arg_id(d, 1, &other);
+    bool two = is(d, "report-unreachable") || is(d, "report-snapshot") || is(d, "send-snapshot");
+    if (two && !arg_id(d, 1, &other))
+        return "the second argument must be an id";
     if (is(d, "campaign"))
         return text_of(floe_raft_campaign(node->raft));
     if (is(d, "propose"))
@@ -292,12 +278,28 @@ static const char *run_on_node(struct env_node *node, const struct script_direct
     if (is(d, "read-index"))
         return do_read_index(node, d);
     if (is(d, "restart"))
-        return env_restart(node->env, node);
+        return env_restart(node);
     return "unknown command";
+}
+
+static bool is_on_node(const struct script_directive *d)
+{
+    static const char *const names[] = {
+        "campaign",      "propose",       "propose-conf-change", "tick-election",
+        "tick-heartbeat", "forget-leader", "set-randomized-election-timeout",
+        "compact",       "send-snapshot", "report-unreachable",  "report-snapshot",
+        "raft-log",      "status",        "read-index",          "restart"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (is(d, names[i]))
+            return true;
+    return false;
 }
 
 static const char *run(struct env *env, const struct script_directive *d, struct buf *why)
 {
+    const char *error = env_check_form(d, why);
+    if (error != NULL)
+        return error;
     if (is(d, "_breakpoint"))
         return NULL;
     if (is(d, "add-nodes"))
@@ -321,8 +323,12 @@ static const char *run(struct env *env, const struct script_directive *d, struct
     if (is(d, "step"))
         return env_step(env, d);
     floe_id id;
-    struct env_node *node = arg_id(d, 0, &id) ? env_node(env, id) : NULL;
-    return node != NULL ? run_on_node(node, d, why) : "unknown command";
+    if (!arg_id(d, 0, &id))
+        return is_on_node(d) ? "the first argument must be a node" : "unknown command";
+    struct env_node *node = env_node(env, id);
+    if (node == NULL)
+        return is_on_node(d) ? "there is no such node" : "unknown command";
+    return run_on_node(node, d, why);
 }
 
 void env_run(struct env *env, const struct script_directive *d, struct buf *out)

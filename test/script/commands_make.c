@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define NODES_MAX 64
+#define NODES_MAX 1000
+#define INDEX_MAX (UINT64_MAX / 2) /* room to go on from there */
 
 bool arg_u64(const char *text, uint64_t *out)
 {
@@ -75,6 +76,12 @@ static bool take_flag(const struct script_arg *arg, struct floe_config *c, bool 
     return false;
 }
 
+static uint32_t to_u32(uint64_t value, bool *fits)
+{
+    *fits = *fits && value <= UINT32_MAX;
+    return (uint32_t)value;
+}
+
 static bool take_number(const struct script_arg *arg, struct node_plan *plan, bool *bad)
 {
     struct floe_config *c = &plan->config;
@@ -92,9 +99,9 @@ static bool take_number(const struct script_arg *arg, struct node_plan *plan, bo
     else if (strcmp(arg->key, "max-inflight-bytes") == 0)
         c->max_inflight_bytes = value;
     else if (strcmp(arg->key, "election-tick") == 0)
-        c->election_tick = (uint32_t)value;
+        c->election_tick = to_u32(value, &number);
     else if (strcmp(arg->key, "heartbeat-tick") == 0)
-        c->heartbeat_tick = (uint32_t)value;
+        c->heartbeat_tick = to_u32(value, &number);
     else if (strcmp(arg->key, "index") == 0)
         plan->snapshot.index = value;
     else
@@ -133,8 +140,8 @@ const char *env_add_nodes(struct env *env, const struct script_directive *d)
                                         .max_size_per_msg = FLOE_NO_LIMIT,
                                         .max_inflight_msgs = INT32_MAX,
                                         .seed = 1}};
-    if (!arg_id(d, 0, &count) || count + env->node_count > NODES_MAX)
-        return "how many nodes?";
+    if (!arg_id(d, 0, &count) || count > NODES_MAX || count + env->node_count > NODES_MAX)
+        return "add-nodes takes a number of nodes, 1000 in all";
     const char *error = NULL;
     for (size_t i = 1; i < d->arg_count && error == NULL; i++)
         error = take_option(&d->args[i], &plan);
@@ -142,9 +149,11 @@ const char *env_add_nodes(struct env *env, const struct script_directive *d)
         plan.snapshot.term = 1;
         if (plan.snapshot.index <= 1)
             error = "index must be specified as > 1 due to bootstrap";
+        else if (plan.snapshot.index > INDEX_MAX)
+            error = "index is too large";
     }
     for (uint64_t i = 0; i < count && error == NULL; i++)
-        env_add_node(env, &plan.config, &plan.snapshot);
+        error = env_add_node(env, &plan.config, &plan.snapshot);
     floe_snapshot_deinit(&plan.snapshot);
     return error;
 }
@@ -274,7 +283,7 @@ const char *env_step(struct env *env, const struct script_directive *d)
         buf_add_u8(&text, '\n');
         env_print(env, (const char *)text.data, text.len);
         buf_deinit(&text);
-        env->hand_made = true;
+        env->seen.off = true;
         enum floe_err err = floe_raft_step(node->raft, &m);
         if (err != FLOE_OK)
             env_printf(env, "%s\n", floe_strerror(err));

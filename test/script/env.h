@@ -1,6 +1,6 @@
 /*
  * The interaction environment: nodes with their storage, messages in flight, and an output buffer
- * with a log level. Commands (commands.c, commands_node.c) act on it.
+ * with a log level. Commands (commands.c, commands_make.c) act on it.
  */
 #ifndef SCRIPT_ENV_H
 #define SCRIPT_ENV_H
@@ -25,12 +25,30 @@ struct env_node {
     struct floe_memstore *store;
     struct env_list append_work;
     struct env_list apply_work;
-    struct floe_snapshot *history; /* after every applied entry; at least one element */
-    size_t history_count;
-    size_t history_cap;
-    bool restarted; /* the initial ConfState is the newest history element's */
+    struct floe_snapshot newest; /* of the history: the others are never asked for */
+    bool restarted; /* the initial ConfState is newest's */
+    bool is_stale;  /* a snapshot was received whose membership newest does not know */
     struct floe_hard_state seen; /* for checks of monotony */
     floe_index seen_applied;
+};
+
+struct env_leader {
+    floe_term term;
+    floe_id id;
+};
+
+/* What all nodes together have done so far, for the checks across nodes. */
+struct env_seen {
+    struct env_leader *leaders; /* one a term */
+    size_t leader_count;
+    size_t leader_cap;
+    struct floe_entry *applied; /* by any node first; ascending by index, with gaps */
+    size_t applied_count;
+    size_t applied_cap;
+    struct floe_conf_state first; /* of the first nodes that started from a snapshot */
+    bool has_first;
+    bool off;           /* the script itself has left what the thesis promises */
+    const char *broken; /* found while applying */
 };
 
 enum { ENV_LEVEL_NONE = 5 };
@@ -42,15 +60,9 @@ struct env {
     struct env_list messages;
     struct buf out;
     int level;       /* enum floe_log_level, or ENV_LEVEL_NONE */
-    bool hand_made;  /* a step command was used: cluster-wide checks make no sense any more */
     unsigned budget; /* of a command: handled items, against scripts that never settle */
     bool exhausted;
-    /* term -> leader, (index -> term of an applied entry): cluster-wide safety */
-    floe_id *leaders;
-    size_t leader_count;
-    struct floe_entry *applied;
-    size_t applied_count;
-    size_t applied_cap;
+    struct env_seen seen;
 };
 
 void env_init(struct env *env);
@@ -67,19 +79,30 @@ void env_print(struct env *env, const char *text, size_t len);
 /* Indents everything that was printed since begin = env->out.len. */
 void env_indent(struct env *env, size_t begin);
 
-/* Starts a node with the config, from the snapshot if its index is not 0. */
-void env_add_node(struct env *env, const struct floe_config *config,
+/* Starts a node with the config, from the snapshot if its index is not 0. NULL or a text. */
+const char *env_add_node(struct env *env, const struct floe_config *config,
                   const struct floe_snapshot *snapshot);
 /* NULL or a text. */
-const char *env_restart(struct env *env, struct env_node *node);
+const char *env_restart(struct env_node *node);
 /* The append step: hard state, then snapshot or entries. NULL or a text. */
 const char *env_append(struct env_node *node, const struct floe_hard_state *hs,
                        const struct floe_snapshot *snapshot, const struct floe_entry *entries,
                        size_t count);
 void env_apply(struct env_node *node, const struct floe_entry *entries, size_t count);
 
+/* The newest snapshot of the node's history, about to leave the node or to start one. */
+const struct floe_snapshot *env_newest(struct env_node *node);
+
 /* NULL, or the invariant that does not hold. */
 const char *env_check(struct env *env);
+void env_note_start(struct env *env, const struct floe_config *config,
+                    const struct floe_snapshot *snapshot);
+void env_note_applied(struct env *env, const struct floe_entry *entry);
+void env_seen_deinit(struct env_seen *seen);
+
+/* NULL, or what does not fit the command's form: words, and options of which each is known and
+ * given once. The text may live in why. */
+const char *env_check_form(const struct script_directive *d, struct buf *why);
 
 /* Runs one directive: *out gets its output. */
 void env_run(struct env *env, const struct script_directive *d, struct buf *out);

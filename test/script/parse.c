@@ -114,11 +114,14 @@ static const char *take_args(struct script_directive *d, struct slice s)
         d->args = mem_realloc(d->args, (d->arg_count + 1) * sizeof *d->args);
         struct script_arg *arg = &d->args[d->arg_count++];
         *arg = (struct script_arg){.key = dup((struct slice){s.at, key})};
+        struct slice whole = s;
         bool has_value = key < s.len && s.at[key] == '=';
         s.at += key + has_value;
         s.len -= key + has_value;
-        if (!has_value)
+        if (!has_value) {
+            arg->raw = mem_strdup(arg->key);
             continue;
+        }
         size_t used = 0;
         if (s.len > 0 && s.at[0] == '(') {
             used = take_list(arg, (struct slice){s.at + 1, s.len - 1});
@@ -132,41 +135,77 @@ static const char *take_args(struct script_directive *d, struct slice s)
         }
         s.at += used;
         s.len -= used;
+        arg->raw = dup((struct slice){whole.at, whole.len - s.len});
     }
     return NULL;
 }
 
 /* ---- directives ----------------------------------------------------------------------------------- */
 
-static void take_expected(struct reader *r, struct script_directive *d)
+/* The plain form: up to a blank line, which is not part of it. */
+static void take_plain(struct reader *r, struct script_directive *d, struct buf *out)
+{
+    struct slice s;
+    d->end = r->pos;
+    while (take_line(r, &s) && trim(s).len > 0) {
+        add_line(out, s);
+        d->end = r->pos;
+    }
+}
+
+/* The double form, behind its second ----: up to two successive ---- and a blank line. */
+static const char *take_doubled(struct reader *r, struct script_directive *d, struct buf *out)
+{
+    struct slice s;
+    while (take_line(r, &s)) {
+        struct reader second = *r;
+        struct slice next;
+        if (equals(s, "----") && take_line(&second, &next) && equals(next, "----")) {
+            *r = second;
+            d->end = r->pos;
+            if (take_line(r, &s) && trim(s).len > 0)
+                return "a blank line must follow the double ----";
+            return NULL;
+        }
+        add_line(out, s);
+    }
+    return "an output in double ---- without its end";
+}
+
+static const char *take_expected(struct reader *r, struct script_directive *d)
 {
     struct buf out = {0};
+    struct reader ahead = *r;
     struct slice s;
-    struct reader mark = *r;
-    bool blanks = take_line(r, &s) && equals(s, "----");
-    if (!blanks)
-        *r = mark;
-    for (;;) {
-        mark = *r;
-        if (!take_line(r, &s))
-            break;
-        if (!blanks && trim(s).len == 0)
-            break; /* the blank line ends it and is not part of it */
-        if (blanks && equals(s, "----")) {
-            struct reader second = *r;
-            if (take_line(r, &s) && equals(s, "----")) {
-                mark = *r;
-                (void)take_line(r, &s);
-                break;
-            }
-            *r = second;
-            s = (struct slice){"----", 4};
-        }
-        add_line(&out, s);
-        mark = *r;
+    const char *why = NULL;
+    if (take_line(&ahead, &s) && equals(s, "----")) {
+        *r = ahead;
+        why = take_doubled(r, d, &out);
+    } else {
+        take_plain(r, d, &out);
     }
-    d->end = (size_t)mark.pos;
     d->expected = take_text(&out);
+    return why;
+}
+
+/* Everything behind the directive line: input, and the expected output if there is a ----. */
+static const char *take_body(struct reader *r, struct script_directive *d)
+{
+    struct buf input = {0};
+    struct slice s;
+    while (!d->has_output && take_line(r, &s)) {
+        d->has_output = equals(s, "----");
+        if (!d->has_output)
+            add_line(&input, s);
+    }
+    const char *text = input.data != NULL ? (const char *)input.data : "";
+    d->input = dup(trim((struct slice){text, input.len}));
+    d->raw_input = take_text(&input);
+    d->end = r->pos;
+    if (d->has_output)
+        return take_expected(r, d);
+    d->expected = mem_strdup("");
+    return NULL;
 }
 
 static const char *take_directive(struct reader *r, struct slice line, struct script_directive *d)
@@ -193,23 +232,10 @@ static const char *take_directive(struct reader *r, struct slice line, struct sc
     d->command = dup((struct slice){all.at, word});
     const char *why = take_args(d, (struct slice){all.at + word, all.len - word});
     buf_deinit(&joined);
-    struct buf input = {0};
-    struct slice s;
-    while (why == NULL && take_line(r, &s)) {
-        d->has_output = equals(s, "----");
-        if (d->has_output)
-            break;
-        add_line(&input, s);
-    }
-    const char *text = input.data != NULL ? (const char *)input.data : "";
-    d->input = dup(trim((struct slice){text, input.len}));
-    d->raw_input = take_text(&input);
-    if (d->has_output && why == NULL)
-        take_expected(r, d);
-    else {
-        d->expected = mem_strdup("");
-        d->end = r->pos;
-    }
+    d->end = r->pos;
+    d->is_subtest = strcmp(d->command, "subtest") == 0;
+    if (why == NULL && !d->is_subtest)
+        why = take_body(r, d);
     return why;
 }
 
@@ -245,6 +271,7 @@ void script_free(struct script *script)
                 mem_free(d->args[j].values[k]);
             mem_free(d->args[j].values);
             mem_free(d->args[j].key);
+            mem_free(d->args[j].raw);
         }
         mem_free(d->args);
         mem_free(d->head);

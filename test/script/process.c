@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define SETTLE_BUDGET 200000u /* handled items in one command */
+/* Of one stabilize: batches, deliveries and pieces of storage work, and the bytes it may print. */
+#define SETTLE_ITEMS 100000u
+#define SETTLE_BYTES (64u << 20)
 
 static void print_message(struct env *env, const struct floe_message *message)
 {
@@ -173,7 +175,7 @@ struct round {
 static bool spend(struct round *round)
 {
     struct env *env = round->env;
-    if (env->budget == 0)
+    if (env->budget == 0 || env->out.len > SETTLE_BYTES || env->messages.count > SETTLE_ITEMS)
         env->exhausted = true;
     else
         env->budget--;
@@ -260,7 +262,7 @@ const char *env_stabilize(struct env *env, const struct script_directive *d)
     if (round.count == 0)
         for (size_t i = 0; i < env->node_count; i++)
             round.nodes[round.count++] = env->nodes[i];
-    env->budget = SETTLE_BUDGET;
+    env->budget = SETTLE_ITEMS;
     const char *error = round.error != NULL ? round.error : run_rounds(&round);
     mem_free(round.nodes);
     return error;
