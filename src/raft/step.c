@@ -146,6 +146,12 @@ static bool is_malformed(const struct floe_raft *r, const struct floe_message *m
         return m->term == 0;
     if (m->type == FLOE_MSG_HEARTBEAT)
         return !old && m->commit > raft_log_last_index(&r->log);
+    if (m->from == r->id && (m->type == FLOE_MSG_HEARTBEAT_RESP ||
+                             (m->type == FLOE_MSG_APP_RESP && m->reject)))
+        return true; /* nobody sends these to himself */
+    if (m->type == FLOE_MSG_APP_RESP) /* an acknowledgement of what was never sent */
+        return !old && !m->reject && r->state == FLOE_STATE_LEADER && m->term <= r->term &&
+               m->index > raft_log_last_index(&r->log);
     if (m->type == FLOE_MSG_READ_INDEX)
         return m->entry_count == 0 && (m->from == FLOE_ID_NONE || m->from == r->id);
     for (size_t i = 0; m->type == FLOE_MSG_APP && !old && i < m->entry_count; i++)
