@@ -17,8 +17,16 @@
 #define CLUSTER_NAME_MAX 128
 #define MEMBERS_MAX 64
 
-enum field_kind { FIELD_U64, FIELD_U32, FIELD_SIZE, FIELD_BOOL, FIELD_TEXT, FIELD_ADDR,
-                  FIELD_LEVEL, FIELD_MEMBERS };
+enum field_kind {
+    FIELD_U64,
+    FIELD_U32,
+    FIELD_SIZE,
+    FIELD_BOOL,
+    FIELD_TEXT,
+    FIELD_ADDR,
+    FIELD_LEVEL,
+    FIELD_MEMBERS
+};
 
 struct field {
     const char *table;
@@ -165,8 +173,8 @@ static enum err set_member(struct reading *reading, const struct conf_value *ite
     if (equals == NULL ||
         parse_u64(item->string, (size_t)(equals - item->string), &out->id) != ERR_OK ||
         out->id == 0 || out->id > UINT64_MAX - 2)
-        return refuse(reading, item->line, "a member must be ID=ADDRESS with an id from 1 on: ",
-                      item->string);
+        return refuse(reading, item->line,
+                      "a member must be ID=ADDRESS with an id from 1 on: ", item->string);
     const char *why = "";
     if (addr_parse(equals + 1, strlen(equals + 1), &out->address, &why) != ERR_OK)
         return refuse(reading, item->line, "members: ", why);

@@ -81,8 +81,8 @@ static void skip_space(struct parser *p)
 
 static bool is_bare(int c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
 }
 
 static enum err take_name(struct parser *p, char *out)
@@ -350,9 +350,11 @@ static enum err take_table(struct parser *p)
 /* Bytes of the UTF-8 character at at; 0: there is none. */
 static size_t utf8_length(const unsigned char *at, size_t left)
 {
-    size_t len = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : (at[0] & 0xf0) == 0xe0 ? 3
-                 : at[0] >= 0xf0 && at[0] < 0xf5                   ? 4
-                                                                   : 0;
+    size_t len = at[0] < 0x80                    ? 1
+                 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
+                 : (at[0] & 0xf0) == 0xe0        ? 3
+                 : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
+                                                 : 0;
     if (len == 0 || len > left)
         return 0;
     for (size_t i = 1; i < len; i++)

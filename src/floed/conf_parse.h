@@ -17,7 +17,7 @@ enum conf_type { CONF_STRING, CONF_INTEGER, CONF_BOOLEAN, CONF_ARRAY };
 
 struct conf_value {
     enum conf_type type;
-    unsigned line; /* from 1 */
+    unsigned line;      /* from 1 */
     const char *string; /* without NUL bytes inside */
     int64_t integer;
     bool boolean;

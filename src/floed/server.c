@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define FD_RESERVE 64u       /* descriptors kept for files and peers */
+#define HEADER_ROOM (32u << 10) /* bytes of a request head beside a key in percent encoding */
 #define LINGER_MS 1000u      /* after the end, for answers that are still on their way out */
 
 struct server {
@@ -165,6 +166,7 @@ static bool listen_http(struct server *server)
     struct http_options options = {.header_timeout_ms = conf->http.header_timeout_ms,
                                    .body_timeout_ms = conf->http.body_timeout_ms,
                                    .idle_timeout_ms = conf->http.idle_timeout_ms,
+                                   .header_bytes = 3 * conf->limits.key_bytes + HEADER_ROOM,
                                    .body_bytes = conf->limits.body_bytes,
                                    .connections = connection_limit(server)};
     server->http = http_server_new(server->base, server->api, &options, server->logger);
@@ -250,7 +252,7 @@ static bool lingering(const struct server *server)
         return false;
     uint64_t passed = clock_now_ms() - server->ended_ms;
     bool farewell = node_life(server->node) == NODE_REMOVED && passed < LINGER_MS / 4;
-    return farewell || (http_server_pending(server->http) > 0 && passed < LINGER_MS);
+    return farewell || (http_server_unsent(server->http) > 0 && passed < LINGER_MS);
 }
 
 static void serve(struct server *server)

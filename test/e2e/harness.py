@@ -18,7 +18,7 @@ import time
 import traceback
 
 FLOED = os.environ.get("FLOED") or os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), "../../build/release/src/floed/floed")
+    os.path.dirname(os.path.abspath(__file__)), "../../build/release/floed")
 
 
 def free_ports(count):

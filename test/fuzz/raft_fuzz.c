@@ -1,7 +1,7 @@
 /*
- * A stateful fuzz target of the consensus core: the first bytes draw the configuration, each further
- * one or two an event. With libFuzzer (clang) it searches; alone it replays files, or makes inputs from
- * seeds:  raft_fuzz FILE...   raft_fuzz --random FIRST_SEED COUNT [BYTES]
+ * A stateful fuzz target of the consensus core: the first bytes draw the configuration, each
+ * further one or two an event. With libFuzzer (clang) it searches; alone it replays files, or makes
+ * inputs from seeds:  raft_fuzz FILE...   raft_fuzz --random FIRST_SEED COUNT [BYTES]
  */
 #include "base/prng.h"
 #include "world.h"
@@ -101,7 +101,8 @@ static void forge(struct world *world, struct world_node *node, struct input *in
     m.entries = entries;
     m.entry_count = flags % 4;
     m.snapshot = (flags & 8) != 0 ? &snapshot : NULL;
-    m.context = (flags & 128) != 0 ? floe_blob_new("CampaignTransfer", (flags & 16) ? 16 : 8) : NULL;
+    if ((flags & 128) != 0)
+        m.context = floe_blob_new("CampaignTransfer", (flags & 16) != 0 ? 16 : 8);
     (void)!floe_raft_step(node->raft, &m);
     floe_blob_unref(m.context);
 }

@@ -120,21 +120,14 @@ static const char *check_leader(struct env_seen *seen, const struct floe_basic_s
     return NULL;
 }
 
-static bool is_newest_leader(const struct env_seen *seen, const struct floe_basic_status *status)
-{
-    for (size_t i = 0; i < seen->leader_count; i++)
-        if (seen->leaders[i].term > status->hard_state.term)
-            return false;
-    return status->soft_state.state == FLOE_STATE_LEADER;
-}
-
 /* What is committed here is what was applied anywhere (log matching); the leader of the newest
- * term has all of it (leader completeness). Positions that the node's storage no longer holds, or
+ * term that any node knows has all of it (leader completeness). Positions that the node's storage no longer holds, or
  * never held because it began with a snapshot, are not compared. */
 static const char *check_log(const struct env_seen *seen, const struct env_node *node,
                              const struct floe_basic_status *status)
 {
-    bool complete = is_newest_leader(seen, status);
+    bool complete = status->soft_state.state == FLOE_STATE_LEADER &&
+                    status->hard_state.term == seen->term_max;
     floe_index first = floe_memstore_first_index(node->store);
     for (size_t i = lower_bound(seen, first); i < seen->applied_count; i++) {
         const struct floe_entry *entry = &seen->applied[i];
@@ -157,15 +150,20 @@ static const char *check_node(struct env *env, struct env_node *node)
         broken = check_monotone(node, &status);
     if (broken == NULL && !env->seen.off)
         broken = check_leader(&env->seen, &status);
-    if (broken == NULL && !env->seen.off)
-        broken = check_log(&env->seen, node, &status);
+    if (env->seen.term_max < status.hard_state.term)
+        env->seen.term_max = status.hard_state.term;
     return broken;
 }
 
+/* Logs come second: who leads the newest term is known only when all nodes have been looked at. */
 const char *env_check(struct env *env)
 {
     const char *broken = env->seen.broken;
     for (size_t i = 0; i < env->node_count && broken == NULL; i++)
         broken = check_node(env, env->nodes[i]);
+    for (size_t i = 0; i < env->node_count && broken == NULL && !env->seen.off; i++) {
+        struct floe_basic_status status = floe_raft_basic_status(env->nodes[i]->raft);
+        broken = check_log(&env->seen, env->nodes[i], &status);
+    }
     return broken;
 }

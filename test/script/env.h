@@ -42,6 +42,7 @@ struct env_seen {
     struct env_leader *leaders; /* one a term */
     size_t leader_count;
     size_t leader_cap;
+    floe_term term_max; /* of any node, ever */
     struct floe_entry *applied; /* by any node first; ascending by index, with gaps */
     size_t applied_count;
     size_t applied_cap;

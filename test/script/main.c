@@ -1,8 +1,9 @@
 /*
  * raft_script [--strict|--semantic] [--rewrite] PATH...
  *
- * Each file runs in a process of its own, so that an assertion of the core, or a script that never
- * settles, is a failure with its line and nothing more.
+ * Each file runs in a process of its own, which notes in shared memory where it is: an assertion or
+ * a crash of the core, a finding of a sanitizer, or a script that never ends is then a failure with
+ * file, line and command, and the other files still run.
  */
 #include "base/mem.h"
 #include "script.h"
@@ -13,11 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SECONDS_MAX 120u /* of a file */
+#define SECONDS_MAX 60u /* of a file */
 
 enum kind { KIND_INTERACTION, KIND_QUORUM, KIND_CONFCHANGE };
 
@@ -26,28 +28,33 @@ struct options {
     bool rewrite;
 };
 
-/* For the signal handlers: what is being run. */
-static char current[512];
+/* Shared by the child, which runs a file, and the parent, which outlives it. */
+struct progress {
+    bool is_finished;
+    bool is_passed;
+    char where[4200]; /* file:line: command */
+};
 
-static void on_signal(int number)
+static bool is_one_of(const char *word, const char *const *list, size_t count)
 {
-    static const char asserted[] = "assertion or crash in the core\n";
-    static const char late[] = "does not end\n";
-    const char *what = number == SIGALRM ? late : asserted;
-    ssize_t n = write(STDOUT_FILENO, current, strlen(current));
-    n = write(STDOUT_FILENO, what, strlen(what));
-    (void)n;
-    _exit(2);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, list[i]) == 0)
+            return true;
+    return false;
 }
 
+/* By the first command that only one of the languages has. */
 static enum kind kind_of(const struct script *script)
 {
+    static const char *const quorum[] = {"committed", "vote"};
+    static const char *const change[] = {"simple", "enter-joint", "leave-joint"};
     for (size_t i = 0; i < script->count; i++) {
-        const char *c = script->directives[i].command;
-        if (strcmp(c, "committed") == 0 || strcmp(c, "vote") == 0)
+        const char *command = script->directives[i].command;
+        if (strcmp(command, "add-nodes") == 0)
+            return KIND_INTERACTION;
+        if (is_one_of(command, quorum, 2))
             return KIND_QUORUM;
-        if (strcmp(c, "simple") == 0 || strcmp(c, "enter-joint") == 0 ||
-            strcmp(c, "leave-joint") == 0)
+        if (is_one_of(command, change, 3))
             return KIND_CONFCHANGE;
     }
     return KIND_INTERACTION;
@@ -58,18 +65,45 @@ static enum kind kind_of(const struct script *script)
 struct run {
     const char *path;
     struct options options;
+    struct progress *progress;
     struct script script;
     enum kind kind;
     struct env env;
     struct script_changer *changer;
     size_t written; /* --rewrite: bytes of the text that are out */
     bool failed;
+    bool is_broken; /* an invariant did not hold */
 };
+
+/* --rewrite has standard output for itself. */
+static FILE *problems(struct options options)
+{
+    return options.rewrite ? stderr : stdout;
+}
 
 static void report(struct run *run, const struct script_directive *d, const char *text)
 {
-    printf("%s:%u: %s: %s\n", run->path, d->line, d->command, text);
+    (void)fprintf(problems(run->options), "%s:%u: %s: %s\n", run->path, d->line, d->command, text);
     run->failed = true;
+}
+
+static bool is_blank(const char *line, size_t len)
+{
+    return strspn(line, " \t\r\v\f") >= len;
+}
+
+/* Would the plain form end too early? */
+static bool needs_doubled(const char *output)
+{
+    if (strncmp(output, "----\n", 5) == 0)
+        return true;
+    while (*output != 0) {
+        size_t len = strcspn(output, "\n");
+        if (is_blank(output, len))
+            return true;
+        output += len + (output[len] == '\n');
+    }
+    return false;
 }
 
 static void rewrite(struct run *run, const struct script_directive *d, struct buf *actual)
@@ -78,11 +112,9 @@ static void rewrite(struct run *run, const struct script_directive *d, struct bu
     (void)fwrite(text + run->written, 1, d->begin - run->written, stdout);
     printf("%s%s----\n", d->head, d->raw_input);
     const char *output = buf_str(actual);
-    bool blank = strstr(output, "\n\n") != NULL || output[0] == '\n';
-    printf(blank ? "----\n%s----\n----\n" : "%s", output);
+    bool doubled = needs_doubled(output);
+    printf(doubled ? "----\n%s----\n----\n" : "%s", output);
     run->written = d->end;
-    if (blank && d->end < run->script.len && text[d->end] != '\n')
-        printf("\n");
 }
 
 static void compare(struct run *run, const struct script_directive *d, struct buf *actual)
@@ -90,7 +122,7 @@ static void compare(struct run *run, const struct script_directive *d, struct bu
     struct buf expected = {0};
     struct buf got = {0};
     if (run->options.strict) {
-        buf_printf(&expected, "%s", d->expected[0] != 0 ? d->expected : "");
+        buf_add(&expected, d->expected, strlen(d->expected));
         buf_add(&got, actual->data, actual->len);
     } else {
         script_semantic(d->expected, &expected);
@@ -98,9 +130,9 @@ static void compare(struct run *run, const struct script_directive *d, struct bu
     }
     if (strcmp(buf_str(&expected), buf_str(&got)) != 0) {
         struct buf diff = {0};
-        script_diff(buf_str(&expected), buf_str(&got), &diff);
-        printf("--- %s:%u expected\n+++ %s:%u actual\n@@ %s @@\n%s", run->path, d->line, run->path,
-               d->line, d->command, buf_str(&diff));
+        script_diff(buf_str(&expected), buf_str(&got), d->command, &diff);
+        printf("--- %s:%u: %s: expected\n+++ %s:%u: %s: actual\n%s", run->path, d->line,
+               d->command, run->path, d->line, d->command, buf_str(&diff));
         buf_deinit(&diff);
         run->failed = true;
     }
@@ -108,10 +140,22 @@ static void compare(struct run *run, const struct script_directive *d, struct bu
     buf_deinit(&got);
 }
 
+static void check(struct run *run, const struct script_directive *d)
+{
+    const char *broken = run->kind == KIND_INTERACTION ? env_check(&run->env) : NULL;
+    if (run->env.exhausted)
+        report(run, d, "does not settle");
+    if (broken != NULL && !run->is_broken)
+        report(run, d, broken); /* once: what follows from it says nothing new */
+    run->is_broken = run->is_broken || broken != NULL;
+}
+
 static void run_directive(struct run *run, const struct script_directive *d)
 {
     struct buf actual = {0};
-    (void)snprintf(current, sizeof current, "%s:%u: %s: ", run->path, d->line, d->command);
+    (void)fflush(stdout); /* what was found so far shall survive a crash */
+    (void)snprintf(run->progress->where, sizeof run->progress->where, "%s:%u: %s", run->path,
+                   d->line, d->command);
     switch (run->kind) {
     case KIND_INTERACTION: env_run(&run->env, d, &actual); break;
     case KIND_QUORUM: script_quorum(d, &actual); break;
@@ -123,41 +167,39 @@ static void run_directive(struct run *run, const struct script_directive *d)
         rewrite(run, d, &actual);
     else
         compare(run, d, &actual);
-    if (run->env.exhausted)
-        report(run, d, "does not settle");
-    const char *broken = env_check(&run->env);
-    if (broken != NULL)
-        report(run, d, broken);
+    check(run, d);
     buf_deinit(&actual);
 }
 
 static bool read_file(const char *path, struct buf *out)
 {
     FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        printf("%s: %s\n", path, strerror(errno));
+    if (file == NULL)
         return false;
-    }
     char block[65536];
     size_t got;
     while ((got = fread(block, 1, sizeof block, file)) > 0)
         buf_add(out, block, got);
+    bool ok = ferror(file) == 0;
     (void)fclose(file);
-    return true;
+    return ok;
 }
 
-static bool run_file(const char *path, struct options options)
+static bool run_file(const char *path, struct options options, struct progress *progress)
 {
-    struct run run = {.path = path, .options = options};
+    struct run run = {.path = path, .options = options, .progress = progress};
     struct buf text = {0};
     unsigned line = 0;
-    if (!read_file(path, &text))
+    if (!read_file(path, &text)) {
+        (void)fprintf(problems(options), "%s: %s\n", path, strerror(errno));
+        buf_deinit(&text);
         return false;
+    }
     const char *why = script_parse(text.data != NULL ? (const char *)text.data : "", text.len,
                                    &run.script, &line);
     buf_deinit(&text);
     if (why != NULL) {
-        printf("%s:%u: %s\n", path, line, why);
+        (void)fprintf(problems(options), "%s:%u: %s\n", path, line, why);
         script_free(&run.script);
         return false;
     }
@@ -165,7 +207,8 @@ static bool run_file(const char *path, struct options options)
     env_init(&run.env);
     run.changer = script_changer_new();
     for (size_t i = 0; i < run.script.count && !run.env.exhausted; i++)
-        run_directive(&run, &run.script.directives[i]);
+        if (!run.script.directives[i].is_subtest)
+            run_directive(&run, &run.script.directives[i]);
     if (options.rewrite)
         (void)fwrite(run.script.text + run.written, 1, run.script.len - run.written, stdout);
     script_changer_free(run.changer);
@@ -174,24 +217,45 @@ static bool run_file(const char *path, struct options options)
     return !run.failed;
 }
 
-/* In a child; true if it passed. */
-static bool run_apart(const char *path, struct options options)
+static void explain_end(FILE *out, const struct progress *progress, int status)
 {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        (void)fprintf(out, "%s: does not end within %u s\n", progress->where, SECONDS_MAX);
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
+        (void)fprintf(out, "%s: assertion failed or abort\n", progress->where);
+    else if (WIFSIGNALED(status))
+        (void)fprintf(out, "%s: crash: %s\n", progress->where, strsignal(WTERMSIG(status)));
+    else if (!progress->is_finished)
+        (void)fprintf(out, "%s: ended the process, exit status %d\n", progress->where,
+                      WEXITSTATUS(status));
+    else
+        (void)fprintf(out, "%s: after the last command: exit status %d (a leak?)\n",
+                      progress->where, WEXITSTATUS(status));
+}
+
+/* In a child; true if it passed. */
+static bool run_apart(const char *path, struct options options, struct progress *progress)
+{
+    *progress = (struct progress){.is_finished = false};
+    (void)snprintf(progress->where, sizeof progress->where, "%s", path);
     (void)fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        (void)signal(SIGABRT, on_signal);
-        (void)signal(SIGALRM, on_signal);
-        (void)signal(SIGSEGV, on_signal);
+        (void)signal(SIGALRM, SIG_DFL);
         (void)alarm(SECONDS_MAX);
-        exit(run_file(path, options) ? 0 : 1);
+        progress->is_passed = run_file(path, options, progress);
+        progress->is_finished = true;
+        exit(0);
     }
     int status = 0;
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+    if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+        (void)fprintf(problems(options), "%s: %s\n", path, strerror(errno));
         return false;
-    if (!WIFEXITED(status))
-        printf("%s: ended by signal %d\n", path, WTERMSIG(status));
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    }
+    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0 && progress->is_finished;
+    if (!clean)
+        explain_end(problems(options), progress, status);
+    return clean && progress->is_passed;
 }
 
 /* ---- paths ----------------------------------------------------------------------------------------- */
@@ -244,40 +308,75 @@ static bool collect(struct paths *files, const char *root)
     return true;
 }
 
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: raft_script [--strict|--semantic] [--rewrite] PATH...\n"
+                          "       (--semantic if neither is given)\n");
+    return 1;
+}
+
+static bool take_option(const char *word, struct options *options)
+{
+    if (strcmp(word, "--strict") == 0)
+        options->strict = true;
+    else if (strcmp(word, "--semantic") == 0)
+        options->strict = false;
+    else if (strcmp(word, "--rewrite") == 0)
+        options->rewrite = true;
+    else
+        return false;
+    return true;
+}
+
+static unsigned run_all(struct paths *files, struct options options)
+{
+    unsigned failed = 0;
+    struct progress *progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE,
+                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (progress == MAP_FAILED) {
+        perror("mmap");
+        return (unsigned)files->count;
+    }
+    if (files->count > 0)
+        qsort(files->list, files->count, sizeof *files->list, by_name);
+    for (size_t i = 0; i < files->count; i++) {
+        bool ok = run_apart(files->list[i], options, progress);
+        failed += !ok;
+        if (!ok)
+            (void)fprintf(problems(options), "FAIL %s\n", files->list[i]);
+    }
+    (void)munmap(progress, sizeof *progress);
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {.strict = false};
     struct paths files = {0};
-    unsigned passed = 0;
-    unsigned failed = 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--strict") == 0) {
-            options.strict = true;
-        } else if (strcmp(argv[i], "--semantic") == 0) {
-            options.strict = false;
-        } else if (strcmp(argv[i], "--rewrite") == 0) {
-            options.rewrite = true;
-        } else if (argv[i][0] == '-') {
-            (void)fprintf(stderr,
-                          "usage: raft_script [--strict|--semantic] [--rewrite] PATH...\n");
-            return 1;
-        } else if (!collect(&files, argv[i])) {
-            printf("%s: %s\n", argv[i], strerror(errno));
-            failed++;
+    unsigned missing = 0;
+    bool has_path = false;
+    bool is_wrong = false;
+    for (int i = 1; i < argc && !is_wrong; i++) {
+        if (argv[i][0] == '-') {
+            is_wrong = !take_option(argv[i], &options);
+            continue;
+        }
+        has_path = true;
+        if (!collect(&files, argv[i])) {
+            (void)fprintf(stderr, "%s: %s\n", argv[i], strerror(errno));
+            missing++;
         }
     }
-    if (files.count > 0)
-        qsort(files.list, files.count, sizeof *files.list, by_name);
-    for (size_t i = 0; i < files.count; i++) {
-        bool ok = run_apart(files.list[i], options);
-        passed += ok;
-        failed += !ok;
-        if (!ok && !options.rewrite)
-            printf("FAIL %s\n", files.list[i]);
-        mem_free(files.list[i]);
+    unsigned failed = missing;
+    if (has_path && !is_wrong) {
+        failed += run_all(&files, options);
+        if (!options.rewrite)
+            printf("%zu passed, %u failed\n", files.count - (failed - missing), failed);
     }
+    for (size_t i = 0; i < files.count; i++)
+        mem_free(files.list[i]);
     mem_free(files.list);
-    if (!options.rewrite)
-        printf("%u passed, %u failed\n", passed, failed);
+    if (!has_path || is_wrong)
+        return usage();
     return failed > 0 ? 1 : 0;
 }

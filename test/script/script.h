@@ -21,7 +21,7 @@ void script_changer_run(struct script_changer *changer, const struct script_dire
 
 /* Drops the library's log lines; "ok" if nothing is left. */
 void script_semantic(const char *text, struct buf *out);
-/* A unified diff of two texts, all lines shown. */
-void script_diff(const char *expected, const char *actual, struct buf *out);
+/* The hunks of a unified diff of two texts, with three lines around; title goes behind each @@. */
+void script_diff(const char *expected, const char *actual, const char *title, struct buf *out);
 
 #endif

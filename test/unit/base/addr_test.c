@@ -199,13 +199,20 @@ static void test_addr_loopback_and_wildcard_are_told(void **state)
         bool loopback;
         bool wildcard;
     } rows[] = {
-        {"localhost:1", true, false},     {"LocalHost:1", true, false},
-        {"127.0.0.1:1", true, false},     {"127.255.0.9:1", true, false},
-        {"[::1]:1", true, false},         {"[0:0::0:1]:1", true, false},
-        {"127.example.org:1", false, false}, {"128.0.0.1:1", false, false},
-        {"12.7.0.1:1", false, false},     {"[::2]:1", false, false},
-        {"0.0.0.0:1", false, true},       {"[::]:1", false, true},
-        {"[0:0::0]:1", false, true},      {"example.org:1", false, false},
+        {"localhost:1", true, false},
+        {"LocalHost:1", true, false},
+        {"127.0.0.1:1", true, false},
+        {"127.255.0.9:1", true, false},
+        {"[::1]:1", true, false},
+        {"[0:0::0:1]:1", true, false},
+        {"127.example.org:1", false, false},
+        {"128.0.0.1:1", false, false},
+        {"12.7.0.1:1", false, false},
+        {"[::2]:1", false, false},
+        {"0.0.0.0:1", false, true},
+        {"[::]:1", false, true},
+        {"[0:0::0]:1", false, true},
+        {"example.org:1", false, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct addr addr = parsed(rows[i].text);

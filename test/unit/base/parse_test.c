@@ -34,8 +34,8 @@ static void test_parse_u64_digits_are_taken(void **state)
 static void test_parse_u64_other_text_is_refused_and_out_untouched(void **state)
 {
     (void)state;
-    static const char *const rows[] = {"",   "-1", "+1", " 1", "1 ",   "1\n", "0x1",
-                                       "1e3", "1.0", "a", "1_0", "\xd9\xa1", "/", ":"};
+    static const char *const rows[] = {"",    "-1",  "+1", " 1",  "1 ",       "1\n", "0x1",
+                                       "1e3", "1.0", "a",  "1_0", "\xd9\xa1", "/",   ":"};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t value = 99;
         if (parse_u64(rows[i], strlen(rows[i]), &value) != ERR_INVALID)
