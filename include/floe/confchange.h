@@ -53,7 +53,8 @@ FLOE_EXPORT struct floe_blob *floe_conf_change_encode(const struct floe_conf_cha
 FLOE_EXPORT struct floe_blob *floe_conf_change_encode_v1(struct floe_conf_change_single change,
                                                          struct floe_blob *context);
 /* Reads the payload of either entry type into *out (owned by caller); data NULL or empty is an
- * empty automatic change. FLOE_ERR_INVALID for damaged bytes, *out untouched. */
+ * empty automatic change (V2), or one change that names node 0 (V1). FLOE_ERR_INVALID for damaged
+ * bytes, *out untouched. */
 FLOE_EXPORT enum floe_err floe_conf_change_decode(enum floe_entry_type type,
                                                   const struct floe_blob *data,
                                                   struct floe_conf_change *out) FLOE_MUST_USE;

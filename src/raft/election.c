@@ -48,6 +48,8 @@ void raft_hup(struct floe_raft *r, enum raft_campaign kind)
         raft_warn(&r->logger, "%" PRIx64 " is unpromotable and can not campaign", r->id);
         return;
     }
+    if (r->term >= UINT64_MAX - 1)
+        return; /* there are no more terms: only a hostile member can have led us here */
     if (has_unapplied_conf_change(r)) {
         raft_warn(&r->logger,
                   "%" PRIx64 " cannot campaign at term %" PRIu64
@@ -143,13 +145,18 @@ bool raft_vote_in_lease(struct floe_raft *r, const struct floe_message *m)
     return true;
 }
 
-void raft_handle_vote(struct floe_raft *r, const struct floe_message *m)
+bool raft_would_grant(const struct floe_raft *r, const struct floe_message *m)
 {
     bool can_vote = r->vote == m->from ||
                     (r->vote == FLOE_ID_NONE && r->lead == FLOE_ID_NONE) ||
                     (m->type == FLOE_MSG_PRE_VOTE && m->term > r->term);
     struct raft_entry_id theirs = {m->log_term, m->index};
-    bool grant = can_vote && raft_log_is_up_to_date(&r->log, theirs);
+    return can_vote && raft_log_is_up_to_date(&r->log, theirs);
+}
+
+void raft_handle_vote(struct floe_raft *r, const struct floe_message *m)
+{
+    bool grant = raft_would_grant(r, m);
     log_vote(r, m, grant ? "cast" : "rejected", grant ? "for" : "from", "");
     raft_send(r, (struct floe_message){.type = m->type == FLOE_MSG_VOTE ? FLOE_MSG_VOTE_RESP
                                                                         : FLOE_MSG_PRE_VOTE_RESP,

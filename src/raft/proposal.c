@@ -85,13 +85,13 @@ static void log_refusal(const struct floe_raft *r, const struct floe_conf_change
 }
 
 /* Looks at entry number at of a proposal; a refused change becomes an empty entry in its place. */
-static enum floe_err check_entry(struct floe_raft *r, struct floe_entry *entry, size_t at)
+static void check_entry(struct floe_raft *r, struct floe_entry *entry, size_t at)
 {
     if (entry->type == FLOE_ENTRY_NORMAL)
-        return FLOE_OK;
+        return;
     struct floe_conf_change change;
-    if (floe_conf_change_decode(entry->type, entry->data, &change) != FLOE_OK)
-        return FLOE_ERR_INVALID;
+    enum floe_err err = floe_conf_change_decode(entry->type, entry->data, &change);
+    ASSERT(err == FLOE_OK); /* all_decode */
     char why[128];
     if (refuse_change(r, &change, why, sizeof why)) {
         log_refusal(r, &change, why);
@@ -101,7 +101,19 @@ static enum floe_err check_entry(struct floe_raft *r, struct floe_entry *entry, 
         r->pending_conf_index = raft_log_last_index(&r->log) + at + 1;
     }
     floe_conf_change_deinit(&change);
-    return FLOE_OK;
+}
+
+static bool all_decode(const struct floe_message *m)
+{
+    for (size_t i = 0; i < m->entry_count; i++) {
+        struct floe_conf_change change;
+        if (m->entries[i].type == FLOE_ENTRY_NORMAL)
+            continue;
+        if (floe_conf_change_decode(m->entries[i].type, m->entries[i].data, &change) != FLOE_OK)
+            return false;
+        floe_conf_change_deinit(&change);
+    }
+    return true;
 }
 
 enum floe_err raft_propose_at_leader(struct floe_raft *r, const struct floe_message *m)
@@ -117,14 +129,15 @@ enum floe_err raft_propose_at_leader(struct floe_raft *r, const struct floe_mess
                    r->id, r->term, r->lead_transferee);
         return FLOE_ERR_PROPOSAL_DROPPED;
     }
+    if (!all_decode(m))
+        return FLOE_ERR_INVALID;
     struct floe_entry *entries = floe_entries_copy(m->entries, m->entry_count);
-    enum floe_err err = FLOE_OK;
-    for (size_t i = 0; i < m->entry_count && err == FLOE_OK; i++)
-        err = check_entry(r, &entries[i], i);
-    if (err == FLOE_OK && !raft_append_entries(r, entries, m->entry_count))
-        err = FLOE_ERR_PROPOSAL_DROPPED;
+    for (size_t i = 0; i < m->entry_count; i++)
+        check_entry(r, &entries[i], i);
+    bool appended = raft_append_entries(r, entries, m->entry_count);
     floe_entries_free(entries, m->entry_count);
-    if (err == FLOE_OK)
-        raft_bcast_append(r);
-    return err;
+    if (!appended)
+        return FLOE_ERR_PROPOSAL_DROPPED;
+    raft_bcast_append(r);
+    return FLOE_OK;
 }

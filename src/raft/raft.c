@@ -355,7 +355,7 @@ static void leave_joint(struct floe_raft *r)
     struct floe_message message = {.type = FLOE_MSG_PROP, .entries = &entry, .entry_count = 1};
     struct buf config = {0};
     describe_config(&config, &r->trk.config);
-    enum floe_err err = raft_step(r, &message);
+    enum floe_err err = raft_propose_at_leader(r, &message);
     if (err != FLOE_OK)
         raft_debug(&r->logger,
                    "not initiating automatic transition out of joint configuration %s: %s",

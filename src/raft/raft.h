@@ -96,6 +96,8 @@ void raft_hup(struct floe_raft *r, enum raft_campaign kind);
 void raft_campaign(struct floe_raft *r, enum raft_campaign kind);
 enum raft_vote_result raft_poll(struct floe_raft *r, const struct floe_message *m,
                                 size_t *granted, size_t *rejected);
+/* Would a vote or pre-vote request of the current term be granted? (thesis 3.6.1) */
+bool raft_would_grant(const struct floe_raft *r, const struct floe_message *m);
 void raft_handle_vote(struct floe_raft *r, const struct floe_message *m);
 /* A higher-term vote request inside the leader's lease (thesis 4.2.3): true if to be ignored. */
 bool raft_vote_in_lease(struct floe_raft *r, const struct floe_message *m);

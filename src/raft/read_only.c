@@ -1,4 +1,4 @@
-/* The queue is an array: it is emptied at every confirmed round. */
+/* The queue is an array with a moving start, which is empty after most confirmed rounds. */
 #include "raft/read_only.h"
 
 #include "base/assert.h"
@@ -9,7 +9,8 @@
 void raft_read_only_reset(struct raft_read_only *ro)
 {
     for (size_t i = 0; i < ro->count; i++)
-        floe_message_deinit(&ro->queue[i].message);
+        floe_message_deinit(&ro->queue[ro->start + i].message);
+    ro->start = 0;
     ro->count = 0;
     ro->ack_count = 0;
     ro->confirmed = 0;
@@ -39,8 +40,12 @@ static void record(struct raft_read_only *ro, floe_id id, uint64_t number)
 void raft_read_only_add(struct raft_read_only *ro, const struct floe_message *message,
                         floe_index index, floe_id self)
 {
-    ro->queue = mem_grow(ro->queue, ro->count, &ro->cap, sizeof *ro->queue);
-    ro->queue[ro->count++] =
+    if (ro->start + ro->count == ro->cap && ro->start > ro->cap / 2) {
+        memmove(ro->queue, ro->queue + ro->start, ro->count * sizeof *ro->queue);
+        ro->start = 0;
+    }
+    ro->queue = mem_grow(ro->queue, ro->start + ro->count, &ro->cap, sizeof *ro->queue);
+    ro->queue[ro->start + ro->count++] =
         (struct raft_read_request){.message = floe_message_copy(message), .index = index};
     record(ro, self, ro->confirmed + ro->count);
 }
@@ -89,9 +94,9 @@ size_t raft_read_only_ready(const struct raft_read_only *ro, const struct raft_c
 struct raft_read_request raft_read_only_pop(struct raft_read_only *ro)
 {
     ASSERT(ro->count > 0);
-    struct raft_read_request first = ro->queue[0];
+    struct raft_read_request first = ro->queue[ro->start];
     ro->count--;
     ro->confirmed++;
-    memmove(ro->queue, ro->queue + 1, ro->count * sizeof *ro->queue);
+    ro->start = ro->count > 0 ? ro->start + 1 : 0;
     return first;
 }

@@ -26,6 +26,7 @@ struct raft_read_only {
     enum floe_read_only option;
     uint64_t confirmed; /* how many requests have been answered */
     struct raft_read_request *queue;
+    size_t start; /* of the requests in queue; what is before it has been answered */
     size_t count;
     size_t cap;
     struct raft_read_ack *acks; /* the highest of each member */

@@ -1,5 +1,5 @@
 /* A message comes in: what its term means, then what its type means to every role alike. */
-#include "raft/raft.h"
+#include "raft/validate.h"
 
 #include "base/assert.h"
 
@@ -134,43 +134,15 @@ static bool is_storage_thread(floe_id id)
     return id == FLOE_ID_APPEND_THREAD || id == FLOE_ID_APPLY_THREAD;
 }
 
-/* What no correct member could send, and what would break promises inside. */
-static bool is_malformed(const struct floe_raft *r, const struct floe_message *m)
-{
-    bool old = m->term != 0 && m->term < r->term; /* is not looked into */
-    if (comes_from_leader(m->type) && !old &&
-        (m->from == r->id ||
-         (m->term == 0 && r->term > 0 && r->state != FLOE_STATE_FOLLOWER)))
-        return true;
-    if (is_vote(m->type))
-        return m->term == 0;
-    if (m->type == FLOE_MSG_HEARTBEAT)
-        return !old && m->commit > raft_log_last_index(&r->log);
-    if (m->from == r->id && (m->type == FLOE_MSG_HEARTBEAT_RESP ||
-                             (m->type == FLOE_MSG_APP_RESP && m->reject)))
-        return true; /* nobody sends these to himself */
-    if (m->type == FLOE_MSG_APP_RESP) /* an acknowledgement of what was never sent */
-        return !old && !m->reject && r->state == FLOE_STATE_LEADER && m->term <= r->term &&
-               m->index > raft_log_last_index(&r->log);
-    if (m->type == FLOE_MSG_READ_INDEX)
-        return m->entry_count == 0 && (m->from == FLOE_ID_NONE || m->from == r->id);
-    for (size_t i = 0; m->type == FLOE_MSG_APP && !old && i < m->entry_count; i++)
-        if (m->entries[i].index != m->index + 1 + i)
-            return true;
-    return false;
-}
-
 enum floe_err floe_raft_step(struct floe_raft *r, const struct floe_message *m)
 {
     bool from_thread = is_storage_thread(m->from);
-    if ((unsigned)m->type >= FLOE_MSG_TYPE_COUNT)
-        return FLOE_ERR_INVALID;
     if (floe_message_type_is_local(m->type) && !from_thread)
         return FLOE_ERR_STEP_LOCAL;
     if (floe_message_type_is_response(m->type) && !from_thread &&
         raft_tracker_find(&r->trk, m->from) == NULL)
         return FLOE_ERR_STEP_PEER_UNKNOWN;
-    if (is_malformed(r, m))
+    if (!raft_message_is_sound(r, m))
         return FLOE_ERR_INVALID;
     return raft_step(r, m);
 }

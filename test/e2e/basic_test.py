@@ -153,7 +153,7 @@ def test_malformed_requests_are_refused():
         n = c.start().nodes[1]
         for head in (b"Content-Length: 3\r\nContent-Length: 3\r\n", b"Content-Length: +3\r\n",
                      b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n"):
-            got = raw(n.http_port, b"PUT /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + head + b"\r\nabc", 3)
+            got = raw(n.http_port, b"PUT /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + head + b"\r\nabc", 15)
             assert got.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), (head, got[:200])
         assert n.get("m").status == 404
 

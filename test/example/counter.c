@@ -5,8 +5,8 @@
  *
  * Each line on standard input adds one to the counter, at whichever member it is typed; each
  * member prints the value whenever it changes. The log is one file, synced before anything that
- * depends on it leaves. Messages are datagrams: Raft does not mind when one is lost. Nothing is ever
- * compacted, so there are no snapshots to send (floed shows how that is done).
+ * depends on it leaves. Messages are datagrams: Raft does not mind when one is lost. Nothing is
+ * ever compacted, so there are no snapshots to send (floed shows how that is done).
  */
 #include <arpa/inet.h>
 #include <event2/event.h>

@@ -3,8 +3,8 @@
  * all nodes together (thesis figure 3.2).
  *
  * The checks across nodes end for good where the script itself leaves what the thesis promises: a
- * hand-made message, nodes without validation of membership changes, nodes that start from different
- * memberships, or a membership that is used after it went stale (see env_newest).
+ * hand-made message, nodes without validation of membership changes, nodes that start from
+ * different memberships, or a membership that is used after it went stale (see env_newest).
  */
 #include "env.h"
 
@@ -39,7 +39,7 @@ void env_note_start(struct env *env, const struct floe_config *config,
     }
 }
 
-/* ---- what was applied ----------------------------------------------------------------------------- */
+/* ---- what was applied ------------------------------------------------------------------------ */
 
 /* The first position whose index is not below index. */
 static size_t lower_bound(const struct env_seen *seen, floe_index index)
@@ -69,8 +69,7 @@ void env_note_applied(struct env *env, const struct floe_entry *entry)
     size_t at = lower_bound(seen, entry->index);
     if (at < seen->applied_count && seen->applied[at].index == entry->index) {
         if (!seen->off && !same_entry(&seen->applied[at], entry))
-            seen->broken =
-                "state machine safety: two nodes applied different entries at one index";
+            seen->broken = "state machine safety: two nodes applied different entries at one index";
         return;
     }
     if (seen->applied_count >= APPLIED_MAX)
@@ -83,7 +82,7 @@ void env_note_applied(struct env *env, const struct floe_entry *entry)
     seen->applied_count++;
 }
 
-/* ---- one node by itself ----------------------------------------------------------------------------- */
+/* ---- one node by itself ---------------------------------------------------------------------- */
 
 static const char *check_monotone(struct env_node *node, const struct floe_basic_status *status)
 {
@@ -101,7 +100,7 @@ static const char *check_monotone(struct env_node *node, const struct floe_basic
     return NULL;
 }
 
-/* ---- all nodes together ------------------------------------------------------------------------------ */
+/* ---- all nodes together ---------------------------------------------------------------------- */
 
 /* At most one leader a term. */
 static const char *check_leader(struct env_seen *seen, const struct floe_basic_status *status)
@@ -110,24 +109,22 @@ static const char *check_leader(struct env_seen *seen, const struct floe_basic_s
         return NULL;
     for (size_t i = 0; i < seen->leader_count; i++)
         if (seen->leaders[i].term == status->hard_state.term)
-            return seen->leaders[i].id == status->id
-                       ? NULL
-                       : "election safety: two leaders in one term";
+            return seen->leaders[i].id == status->id ? NULL
+                                                     : "election safety: two leaders in one term";
     seen->leaders =
         mem_grow(seen->leaders, seen->leader_count, &seen->leader_cap, sizeof *seen->leaders);
-    seen->leaders[seen->leader_count++] =
-        (struct env_leader){status->hard_state.term, status->id};
+    seen->leaders[seen->leader_count++] = (struct env_leader){status->hard_state.term, status->id};
     return NULL;
 }
 
 /* What is committed here is what was applied anywhere (log matching); the leader of the newest
- * term that any node knows has all of it (leader completeness). Positions that the node's storage no longer holds, or
- * never held because it began with a snapshot, are not compared. */
+ * term that any node knows has all of it (leader completeness). Positions that the node's storage
+ * no longer holds, or never held because it began with a snapshot, are not compared. */
 static const char *check_log(const struct env_seen *seen, const struct env_node *node,
                              const struct floe_basic_status *status)
 {
-    bool complete = status->soft_state.state == FLOE_STATE_LEADER &&
-                    status->hard_state.term == seen->term_max;
+    bool complete =
+        status->soft_state.state == FLOE_STATE_LEADER && status->hard_state.term == seen->term_max;
     floe_index first = floe_memstore_first_index(node->store);
     for (size_t i = lower_bound(seen, first); i < seen->applied_count; i++) {
         const struct floe_entry *entry = &seen->applied[i];

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- looking ------------------------------------------------------------------------------------------ */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static void print_buf(struct env *env, struct buf *text)
 {
@@ -40,8 +40,8 @@ static const char *do_raft_state(struct env *env)
         struct floe_basic_status s = floe_raft_basic_status(node->raft);
         env_printf(env, "%" PRIu64 ": %s (%s) Term:%" PRIu64 " Lead:%" PRIu64 "\n", s.id,
                    floe_state_name(s.soft_state.state),
-                   floe_raft_is_voter(node->raft, s.id) ? "Voter" : "Non-Voter",
-                   s.hard_state.term, s.soft_state.lead);
+                   floe_raft_is_voter(node->raft, s.id) ? "Voter" : "Non-Voter", s.hard_state.term,
+                   s.soft_state.lead);
     }
     return NULL;
 }
@@ -68,7 +68,7 @@ static const char *do_log_level(struct env *env, const char *word)
     return "log levels must be either of [DEBUG INFO WARN ERROR FATAL NONE]";
 }
 
-/* ---- acting on one node ----------------------------------------------------------------------------------- */
+/* ---- acting on one node ---------------------------------------------------------------------- */
 
 static const char *text_of(enum floe_err err)
 {
@@ -153,7 +153,7 @@ static const char *do_report_snapshot(struct env_node *node, const struct script
     return NULL;
 }
 
-/* ---- acting on several ---------------------------------------------------------------------------------------- */
+/* ---- acting on several ----------------------------------------------------------------------- */
 
 static const char *do_each(struct env *env, const struct script_directive *d, const char *what,
                            const char *(*act)(struct env_node *))
@@ -232,7 +232,7 @@ static const char *do_transfer(struct env *env, const struct script_directive *d
     return NULL;
 }
 
-/* ---- dispatch -------------------------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static bool is(const struct script_directive *d, const char *command)
 {
@@ -284,11 +284,21 @@ static const char *run_on_node(struct env_node *node, const struct script_direct
 
 static bool is_on_node(const struct script_directive *d)
 {
-    static const char *const names[] = {
-        "campaign",      "propose",       "propose-conf-change", "tick-election",
-        "tick-heartbeat", "forget-leader", "set-randomized-election-timeout",
-        "compact",       "send-snapshot", "report-unreachable",  "report-snapshot",
-        "raft-log",      "status",        "read-index",          "restart"};
+    static const char *const names[] = {"campaign",
+                                        "propose",
+                                        "propose-conf-change",
+                                        "tick-election",
+                                        "tick-heartbeat",
+                                        "forget-leader",
+                                        "set-randomized-election-timeout",
+                                        "compact",
+                                        "send-snapshot",
+                                        "report-unreachable",
+                                        "report-snapshot",
+                                        "raft-log",
+                                        "status",
+                                        "read-index",
+                                        "restart"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (is(d, names[i]))
             return true;

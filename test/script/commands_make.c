@@ -33,7 +33,7 @@ bool arg_message_type(const char *text, enum floe_message_type *out)
     return false;
 }
 
-/* ---- add-nodes ------------------------------------------------------------------------------------- */
+/* ---- add-nodes ------------------------------------------------------------------------------- */
 
 struct node_plan {
     struct floe_config config;
@@ -158,7 +158,7 @@ const char *env_add_nodes(struct env *env, const struct script_directive *d)
     return error;
 }
 
-/* ---- membership changes -------------------------------------------------------------------------------- */
+/* ---- membership changes ---------------------------------------------------------------------- */
 
 const char *script_parse_changes(const char *input, struct floe_conf_change *out, struct buf *why)
 {
@@ -216,7 +216,7 @@ const char *script_propose_change(struct env_node *node, const struct script_dir
     return error;
 }
 
-/* ---- hand-made messages ---------------------------------------------------------------------------------- */
+/* ---- hand-made messages ---------------------------------------------------------------------- */
 
 static const char *take_entries(const struct script_arg *arg, struct floe_message *m)
 {
@@ -228,8 +228,7 @@ static const char *take_entries(const struct script_arg *arg, struct floe_messag
         char *first = strchr(text, '/');
         char *second = first != NULL ? strchr(first + 1, '/') : NULL;
         struct floe_entry *entry = &m->entries[m->entry_count++];
-        if (first == NULL ||
-            parse_u64(text, (size_t)(first - text), &entry->term) != ERR_OK ||
+        if (first == NULL || parse_u64(text, (size_t)(first - text), &entry->term) != ERR_OK ||
             parse_u64(first + 1, second != NULL ? (size_t)(second - first - 1) : strlen(first + 1),
                       &entry->index) != ERR_OK)
             return "an entry must be term/index/data";
@@ -244,8 +243,8 @@ static const char *take_field(const struct script_arg *arg, struct floe_message 
     const struct {
         const char *name;
         uint64_t *slot;
-    } numbers[] = {{"from", &m->from},     {"term", &m->term},     {"logterm", &m->log_term},
-                   {"index", &m->index},   {"commit", &m->commit}, {"vote", &m->vote},
+    } numbers[] = {{"from", &m->from},       {"term", &m->term},     {"logterm", &m->log_term},
+                   {"index", &m->index},     {"commit", &m->commit}, {"vote", &m->vote},
                    {"hint", &m->reject_hint}};
     if (strcmp(arg->key, "entries") == 0)
         return take_entries(arg, m);

@@ -33,7 +33,7 @@ void script_semantic(const char *text, struct buf *out)
         buf_printf(out, "ok\n");
 }
 
-/* ---- diff ---------------------------------------------------------------------------------------- */
+/* ---- diff ------------------------------------------------------------------------------------ */
 
 #define CELLS_MAX (4u << 20) /* of the table; two larger texts are shown as removed and added */
 #define CONTEXT 3u

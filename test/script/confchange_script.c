@@ -64,8 +64,7 @@ static void take_result(struct script_changer *c, struct raft_change_result *res
     mem_free(list);
 }
 
-void script_changer_run(struct script_changer *c, const struct script_directive *d,
-                        struct buf *out)
+void script_changer_run(struct script_changer *c, const struct script_directive *d, struct buf *out)
 {
     struct floe_conf_change change = {.transition = FLOE_CONF_TRANSITION_AUTO};
     struct raft_change_result result;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- lists ------------------------------------------------------------------------------------------ */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 void env_push(struct env_list *list, struct floe_message message)
 {
@@ -31,7 +31,7 @@ static void list_deinit(struct env_list *list)
     *list = (struct env_list){0};
 }
 
-/* ---- output ----------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 void env_print(struct env *env, const char *text, size_t len)
 {
@@ -78,7 +78,7 @@ static void on_log(void *arg, enum floe_log_level level, const char *text)
     }
 }
 
-/* ---- storage: the memory log with overridden snapshot and initial state ------------------------------ */
+/* ---- storage: the memory log with overridden snapshot and initial state ---------------------- */
 
 static struct floe_storage inner(void *ctx)
 {
@@ -131,7 +131,7 @@ const struct floe_snapshot *env_newest(struct env_node *node)
     return &node->newest;
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 void env_init(struct env *env)
 {
@@ -242,7 +242,7 @@ const char *env_append(struct env_node *node, const struct floe_hard_state *hs,
     return NULL;
 }
 
-/* ---- applying ------------------------------------------------------------------------------------------ */
+/* ---- applying -------------------------------------------------------------------------------- */
 
 static void apply_entry(struct env_node *node, const struct floe_entry *entry)
 {

@@ -26,8 +26,8 @@ struct env_node {
     struct env_list append_work;
     struct env_list apply_work;
     struct floe_snapshot newest; /* of the history: the others are never asked for */
-    bool restarted; /* the initial ConfState is newest's */
-    bool is_stale;  /* a snapshot was received whose membership newest does not know */
+    bool restarted;              /* the initial ConfState is newest's */
+    bool is_stale;               /* a snapshot was received whose membership newest does not know */
     struct floe_hard_state seen; /* for checks of monotony */
     floe_index seen_applied;
 };
@@ -42,7 +42,7 @@ struct env_seen {
     struct env_leader *leaders; /* one a term */
     size_t leader_count;
     size_t leader_cap;
-    floe_term term_max; /* of any node, ever */
+    floe_term term_max;         /* of any node, ever */
     struct floe_entry *applied; /* by any node first; ascending by index, with gaps */
     size_t applied_count;
     size_t applied_cap;
@@ -82,7 +82,7 @@ void env_indent(struct env *env, size_t begin);
 
 /* Starts a node with the config, from the snapshot if its index is not 0. NULL or a text. */
 const char *env_add_node(struct env *env, const struct floe_config *config,
-                  const struct floe_snapshot *snapshot);
+                         const struct floe_snapshot *snapshot);
 /* NULL or a text. */
 const char *env_restart(struct env_node *node);
 /* The append step: hard state, then snapshot or entries. NULL or a text. */

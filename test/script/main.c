@@ -60,7 +60,7 @@ static enum kind kind_of(const struct script *script)
     return KIND_INTERACTION;
 }
 
-/* ---- one file -------------------------------------------------------------------------------------- */
+/* ---- one file -------------------------------------------------------------------------------- */
 
 struct run {
     const char *path;
@@ -131,8 +131,8 @@ static void compare(struct run *run, const struct script_directive *d, struct bu
     if (strcmp(buf_str(&expected), buf_str(&got)) != 0) {
         struct buf diff = {0};
         script_diff(buf_str(&expected), buf_str(&got), d->command, &diff);
-        printf("--- %s:%u: %s: expected\n+++ %s:%u: %s: actual\n%s", run->path, d->line,
-               d->command, run->path, d->line, d->command, buf_str(&diff));
+        printf("--- %s:%u: %s: expected\n+++ %s:%u: %s: actual\n%s", run->path, d->line, d->command,
+               run->path, d->line, d->command, buf_str(&diff));
         buf_deinit(&diff);
         run->failed = true;
     }
@@ -258,7 +258,7 @@ static bool run_apart(const char *path, struct options options, struct progress 
     return clean && progress->is_passed;
 }
 
-/* ---- paths ----------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 struct paths {
     char **list;
@@ -331,8 +331,8 @@ static bool take_option(const char *word, struct options *options)
 static unsigned run_all(struct paths *files, struct options options)
 {
     unsigned failed = 0;
-    struct progress *progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct progress *progress =
+        mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (progress == MAP_FAILED) {
         perror("mmap");
         return (unsigned)files->count;

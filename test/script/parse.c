@@ -74,7 +74,7 @@ static char *take_text(struct buf *buf)
     return text;
 }
 
-/* ---- arguments ------------------------------------------------------------------------------------ */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static void push_value(struct script_arg *arg, struct slice value)
 {
@@ -140,7 +140,7 @@ static const char *take_args(struct script_directive *d, struct slice s)
     return NULL;
 }
 
-/* ---- directives ----------------------------------------------------------------------------------- */
+/* ---- directives ------------------------------------------------------------------------------ */
 
 /* The plain form: up to a blank line, which is not part of it. */
 static void take_plain(struct reader *r, struct script_directive *d, struct buf *out)

@@ -20,13 +20,13 @@ struct script_directive {
     char *command;
     struct script_arg *args;
     size_t arg_count;
-    char *input;      /* trimmed; NULL for a subtest, as are the next two */
-    char *raw_input;  /* as it stands, each line with its newline */
-    char *expected;   /* lines, each with a newline */
-    bool has_output;  /* there was a ---- */
-    bool is_subtest;  /* a mark in the file: nothing to run */
-    size_t begin;     /* offset in the text of the directive */
-    size_t end;       /* offset behind its expected output */
+    char *input;     /* trimmed; NULL for a subtest, as are the next two */
+    char *raw_input; /* as it stands, each line with its newline */
+    char *expected;  /* lines, each with a newline */
+    bool has_output; /* there was a ---- */
+    bool is_subtest; /* a mark in the file: nothing to run */
+    size_t begin;    /* offset in the text of the directive */
+    size_t end;      /* offset behind its expected output */
 };
 
 struct script {

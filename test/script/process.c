@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Of one stabilize: batches, deliveries and pieces of storage work, and the bytes it may print. */
+/* Of one stabilize: batches, messages and pieces of storage work, and the bytes it may print. */
 #define SETTLE_ITEMS 100000u
 #define SETTLE_BYTES (64u << 20)
 
@@ -20,7 +20,7 @@ static void print_message(struct env *env, const struct floe_message *message)
     buf_deinit(&text);
 }
 
-/* ---- ready -------------------------------------------------------------------------------------- */
+/* ---- ready --------------------------------------------------------------------------------- */
 
 static void hand_out(struct env_node *node, struct floe_ready *ready)
 {
@@ -47,8 +47,8 @@ const char *env_process_ready(struct env_node *node)
     const char *error = NULL;
     if (!node->config.async_storage_writes) {
         struct floe_hard_state none = {0};
-        error = env_append(node, ready.has_hard_state ? &ready.hard_state : &none,
-                           &ready.snapshot, ready.entries, ready.entry_count);
+        error = env_append(node, ready.has_hard_state ? &ready.hard_state : &none, &ready.snapshot,
+                           ready.entries, ready.entry_count);
         if (error == NULL)
             env_apply(node, ready.committed, ready.committed_count);
     }
@@ -61,7 +61,7 @@ const char *env_process_ready(struct env_node *node)
     return error;
 }
 
-/* ---- messages -------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static bool is_thread(floe_id id)
 {
@@ -86,16 +86,25 @@ static void deliver_one(struct env *env, const struct floe_message *m, bool drop
         env_printf(env, "%s\n", floe_strerror(err));
 }
 
-size_t env_deliver(struct env *env, floe_id to, bool drop, int type)
+/* Moves what is for this recipient out of the messages in flight; both keep their order. */
+static struct env_list take_for(struct env *env, floe_id to, bool drop, int type)
 {
     struct env_list taken = {0};
-    for (size_t i = 0; i < env->messages.count;) {
-        const struct floe_message *m = &env->messages.list[i];
-        if (m->to == to && (type < 0 || (int)m->type == type) && !(drop && is_local(m)))
-            env_push(&taken, env_take(&env->messages, i));
+    size_t kept = 0;
+    for (size_t i = 0; i < env->messages.count; i++) {
+        struct floe_message m = env->messages.list[i];
+        if (m.to == to && (type < 0 || (int)m.type == type) && !(drop && is_local(&m)))
+            env_push(&taken, m);
         else
-            i++;
+            env->messages.list[kept++] = m;
     }
+    env->messages.count = kept;
+    return taken;
+}
+
+size_t env_deliver(struct env *env, floe_id to, bool drop, int type)
+{
+    struct env_list taken = take_for(env, to, drop, type);
     size_t count = taken.count;
     for (size_t i = 0; i < count; i++)
         deliver_one(env, &taken.list[i], drop);
@@ -103,7 +112,7 @@ size_t env_deliver(struct env *env, floe_id to, bool drop, int type)
     return count;
 }
 
-/* ---- storage threads ---------------------------------------------------------------------------------- */
+/* ---- storage threads ------------------------------------------------------------------------- */
 
 /* The message without its responses, which are given back. */
 static struct env_list detach(struct floe_message *m)
@@ -162,7 +171,7 @@ const char *env_apply_thread(struct env_node *node)
     return NULL;
 }
 
-/* ---- stabilize --------------------------------------------------------------------------------------------- */
+/* ---- stabilize ------------------------------------------------------------------------------- */
 
 struct round {
     struct env *env;
@@ -212,7 +221,8 @@ static void deliver_phase(struct round *round)
             continue;
         env_printf(round->env, "> %" PRIu64 " receiving messages\n", id);
         size_t begin = round->env->out.len;
-        (void)env_deliver(round->env, id, false, -1);
+        size_t handled = env_deliver(round->env, id, false, -1);
+        round->env->budget -= handled < round->env->budget ? (unsigned)handled : round->env->budget;
         env_indent(round->env, begin);
     }
 }

@@ -41,7 +41,7 @@ static enum raft_ballot ballot(void *arg, floe_id id)
     return strcmp(text, "y") == 0 ? RAFT_BALLOT_YES : RAFT_BALLOT_NO;
 }
 
-/* ---- the slow twin -------------------------------------------------------------------------------- */
+/* ---- the slow twin --------------------------------------------------------------------------- */
 
 static bool has_majority_at(struct question *q, const struct floe_ids *half, floe_index index)
 {
@@ -87,7 +87,7 @@ static enum raft_vote_result slow_vote(struct question *q)
     return a == RAFT_VOTE_WON && b == RAFT_VOTE_WON ? RAFT_VOTE_WON : RAFT_VOTE_PENDING;
 }
 
-/* ---- the two commands ------------------------------------------------------------------------------ */
+/* ---- the two commands ------------------------------------------------------------------------ */
 
 static void print_index(struct buf *out, floe_index index)
 {
@@ -121,7 +121,7 @@ static void answer_vote(struct question *q, struct buf *out)
         buf_printf(out, "\n%s <-- by definition", raft_vote_result_name(slow_vote(q)));
 }
 
-/* ---- arguments ---------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static bool is_empty(const struct script_arg *arg)
 {
@@ -164,8 +164,8 @@ static const char *take_question(struct question *q, const struct script_directi
         return "unknown command";
     for (size_t i = 0; i < d->arg_count; i++) {
         const char *key = d->args[i].key;
-        if (d->args[i].value_count == 0 || (strcmp(key, "cfg") != 0 && strcmp(key, "cfgj") != 0 &&
-                                            strcmp(key, values) != 0))
+        if (d->args[i].value_count == 0 ||
+            (strcmp(key, "cfg") != 0 && strcmp(key, "cfgj") != 0 && strcmp(key, values) != 0))
             return "unknown argument";
     }
     q->values = script_find(d, values);
