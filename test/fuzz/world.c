@@ -263,7 +263,7 @@ static void respond(struct world_node *node, struct floe_message *done)
         struct floe_message response = done->responses[i];
         done->responses[i] = (struct floe_message){0};
         if (response.to == node->config.id) {
-            (void)floe_raft_step(node->raft, &response);
+            (void)!floe_raft_step(node->raft, &response);
             floe_message_deinit(&response);
         } else {
             world_push(&node->world->network, response);
@@ -297,7 +297,7 @@ void world_deliver(struct world *world, size_t at, bool copy)
     struct floe_message m =
         copy ? floe_message_copy(&world->network.list[at]) : take(&world->network, at);
     if (m.to >= 1 && m.to <= world->count)
-        (void)floe_raft_step(world->node[m.to].raft, &m);
+        (void)!floe_raft_step(world->node[m.to].raft, &m);
     floe_message_deinit(&m);
 }
 

@@ -239,10 +239,10 @@ static void test_quorum_describe_equal_indexes_have_equal_bars(void **state)
     struct buf out = {0};
     raft_quorum_describe(&out, &voters, &none, acked, &said);
     assert_string_equal(buf_str(&out), "        idx\n"
-                                       "xxx>     7    (id=1)\n"
-                                       "x>       5    (id=2)\n"
-                                       "x>       5    (id=3)\n"
-                                       "?        0    (id=4)\n");
+                                       "xxx>      7    (id=1)\n"
+                                       "x>        5    (id=2)\n"
+                                       "x>        5    (id=3)\n"
+                                       "?         0    (id=4)\n");
     buf_clear(&out);
     raft_quorum_describe(&out, &none, &none, acked, &said);
     assert_string_equal(buf_str(&out), "<empty majority quorum>");
