@@ -15,7 +15,10 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 TRACES = os.path.join(ROOT, "../shared/traces")
 FLAGS = ["-std=gnu11", "-O1", "-g", "-w", "-D_GNU_SOURCE"]
 
-# file, what stands there, what the bug is
+# file, what stands there, what the bug is. Tried and left out, since nothing can tell them from the original:
+# can_bump_commit without its second condition (an append is sent there in any case), offset_in_progress not
+# following offset (it is never behind), pending_conf_index not reset (becoming leader sets it), a second vote
+# of a member recorded behind the first (the first is found), learners asked for activity (they are no voters).
 MUTANTS = [
     ("quorum.c", "sorted[count - (count / 2 + 1)]", "sorted[count - (count + 1) / 2]"),
     ("quorum.c", "return a < b ? a : b;", "return a > b ? a : b;"),
@@ -25,7 +28,6 @@ MUTANTS = [
     ("progress.c", "    pr->sent_commit = snapshot_index;\n", ""),
     ("progress.c", "pr->flow_paused = raft_inflights_is_full(&pr->inflights);", "pr->flow_paused = false;"),
     ("progress.c", "        if (count > 0)\n            pr->flow_paused = true;", "        pr->flow_paused = true;"),
-    ("progress.c", "commit > pr->sent_commit && pr->sent_commit < pr->next - 1", "commit > pr->sent_commit"),
     ("progress.c", "    if (index <= pr->match)\n        return false;\n    pr->match = index;",
      "    if (index < pr->match)\n        return false;\n    pr->match = index;"),
     ("progress.c", "if (rejected <= pr->match)", "if (rejected < pr->match)"),
@@ -41,7 +43,6 @@ MUTANTS = [
     ("confchange.c", "changer->last_index > 1 ? changer->last_index : 1", "1"),
     ("unstable.c", "if (term != id.term) {", "if (false) {"),
     ("unstable.c", "        if (u->offset_in_progress > from)\n            u->offset_in_progress = from;\n", ""),
-    ("unstable.c", "    if (u->offset_in_progress < u->offset)\n        u->offset_in_progress = u->offset;\n", ""),
     ("log.c", "id.term > own.term || (id.term == own.term && id.index >= own.index)",
      "id.term >= own.term && id.index >= own.index"),
     ("log.c", "raft_log_commit_to(log, min_index(committed, *last_new));", "raft_log_commit_to(log, min_index(committed, raft_log_last_index(log)));"),
@@ -56,7 +57,6 @@ MUTANTS = [
     ("log.c", "lo >= offset || got.count == cut - lo;", "true;"),
     ("raft.c", "        r->vote = FLOE_ID_NONE;\n    }\n    r->lead", "    }\n    r->lead"),
     ("raft.c", "    r->pending_conf_index = raft_log_last_index(&r->log);\n", ""),
-    ("raft.c", "    r->pending_conf_index = 0;\n", ""),
     ("raft.c", "    r->uncommitted_size = 0;\n", ""),
     ("raft.c", "    raft_read_only_reset(&r->read_only);\n", ""),
     ("raft.c", "    r->lead_transferee = FLOE_ID_NONE;\n    raft_tracker_reset_votes", "    raft_tracker_reset_votes"),
@@ -115,8 +115,6 @@ MUTANTS = [
     ("ready.c", "m.log_term = last.term;", "m.log_term = r->term;"),
     ("ready.c", "hard.vote != r->prev_hard.vote ||", ""),
     ("ready.c", "        m.vote = ready->hard_state.vote;\n", ""),
-    ("tracker.c", "if (find_vote(trk, id) != NULL)\n        return;", ";"),
-    ("tracker.c", "if (pr == NULL || pr->is_learner)\n        return RAFT_BALLOT_NONE;", "if (pr == NULL)\n        return RAFT_BALLOT_NONE;"),
 ]
 
 
@@ -132,7 +130,7 @@ class Workshop:
         shutil.copytree(os.path.join(ROOT, "src"), os.path.join(folder, "src"))
         self.include = ["-I" + os.path.join(ROOT, "include"), "-I" + os.path.join(folder, "src"),
                         "-I" + os.path.join(ROOT, "test/script"), "-I" + os.path.join(ROOT, "test/fuzz")]
-        self.objects = {"raft": {}, "script": [], "fuzz": [], "base": []}
+        self.objects = {"raft": {}, "script": [], "fuzz": [], "base": [], "unit": []}
         for name in sorted(os.listdir(os.path.join(ROOT, "src/raft"))):
             if name.endswith(".c"):
                 self.objects["raft"][name] = self.compile(os.path.join(folder, "src/raft", name))
@@ -141,6 +139,8 @@ class Workshop:
                 if name.endswith(".c"):
                     self.objects[group].append(self.compile(os.path.join(ROOT, path, name)))
 
+        self.objects["unit"].append(self.compile(os.path.join(ROOT, "test/unit/raft/core_test.c")))
+
     def compile(self, source, out=None):
         out = out or os.path.join(self.folder, source.replace("/", "_") + ".o")
         subprocess.run(["gcc", *FLAGS, *self.include, "-c", source, "-o", out], check=True)
@@ -148,13 +148,16 @@ class Workshop:
 
     def link(self, group, raft):
         out = os.path.join(self.folder, group)
-        subprocess.run(["gcc", *self.objects[group], *raft.values(), *self.objects["base"], "-o", out], check=True)
+        subprocess.run(["gcc", *self.objects[group], *raft.values(), *self.objects["base"], "-lcmocka", "-o", out],
+                       check=True)
         return out
 
     def caught_by(self, raft):
         script = self.link("script", raft)
         if run([script, "--strict", os.path.join(ROOT, "test/scenario/raft")], timeout=300):
             return "scenarios"
+        if run([self.link("unit", raft)], timeout=300):
+            return "unit"
         if os.path.isdir(TRACES) and run([script, "--strict", TRACES], timeout=300):
             return "traces"
         if run([self.link("fuzz", raft), "--random", "1", "4000", "600"], timeout=300):

@@ -144,11 +144,18 @@ void cluster_work(struct cluster *c, floe_id id)
 
 /* ---- the network ------------------------------------------------------------------------------------- */
 
+/* Among correct members nothing is malformed. */
+static bool is_expected(enum floe_err err)
+{
+    return err == FLOE_OK || err == FLOE_ERR_PROPOSAL_DROPPED ||
+           err == FLOE_ERR_STEP_PEER_UNKNOWN;
+}
+
 static void deliver(struct cluster *c, struct floe_message *m)
 {
     floe_id from = m->from > c->count ? m->to : m->from; /* a storage thread is on its member */
     if (m->to <= c->count && !c->down[m->to] && !c->down[from] && !c->lost[m->type])
-        (void)floe_raft_step(c->member[m->to].raft, m);
+        assert_true(is_expected(floe_raft_step(c->member[m->to].raft, m)));
     floe_message_deinit(m);
 }
 

@@ -69,7 +69,8 @@ static floe_index slow_committed(const struct floe_ids *voters, const struct sai
     return best;
 }
 
-/* Won if it is a majority even when all that are silent say no, lost if not even when all say yes. */
+/* Won if it is a majority even when all that are silent say no, lost if it is none even when all
+ * of them say yes. */
 static enum raft_vote_result slow_vote(const struct floe_ids *voters, const struct said *said)
 {
     size_t worst = 0;
