@@ -45,7 +45,9 @@ struct floe_config {
     floe_index applied;       /* already applied; 0 = not known, everything is handed out again */
     bool async_storage_writes; /* writes leave as messages to the storage threads (see below) */
     uint64_t max_size_per_msg; /* bytes of entries in one MsgApp; 0 = one entry; FLOE_NO_LIMIT */
-    uint64_t max_committed_size_per_ready;  /* bytes; 0 = max_size_per_msg */
+    /* Bytes handed out to be applied and not yet acknowledged; 0 = max_size_per_msg. If both are 0
+     * a member hands out nothing once something was applied, as the reference: set one. */
+    uint64_t max_committed_size_per_ready;
     uint64_t max_uncommitted_entries_size;  /* payload bytes at a leader; 0 = no limit */
     uint32_t max_inflight_msgs;             /* unacknowledged MsgApp a follower; > 0 */
     uint64_t max_inflight_bytes; /* bytes a follower; 0 = no limit, else >= max_size_per_msg */

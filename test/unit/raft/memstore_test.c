@@ -208,8 +208,8 @@ static void test_memstore_initial_state_is_hard_state_and_membership(void **stat
     struct floe_snapshot snapshot = {
         .index = 3, .term = 2, .conf_state.voters = {.id = ids, .count = 3}};
     assert_int_equal(floe_memstore_apply_snapshot(store, &snapshot), FLOE_OK);
-    struct floe_hard_state hs = {.term = 4, .vote = 2, .commit = 3};
-    floe_memstore_set_hard_state(store, hs);
+    struct floe_hard_state set = {.term = 4, .vote = 2, .commit = 3};
+    floe_memstore_set_hard_state(store, set);
     assert_int_equal(floe_memstore_hard_state(store).vote, 2);
     struct floe_storage table = floe_memstore_storage(store);
     struct floe_hard_state hs;
