@@ -24,6 +24,7 @@ struct world {
     struct mem_fs *disk[MEMBERS + 1];
     struct node *node[MEMBERS + 1]; /* NULL: down */
     unsigned starts;
+    uint64_t snapshot_entries; /* 0: none are written */
     uint64_t last_token;
     struct node_result results[4096]; /* by token */
     bool answered[4096];
@@ -42,7 +43,8 @@ static struct node_options options_of(struct world *w, unsigned i)
                                  .member_count = 3,
                                  .heartbeat_ms = 50,
                                  .election_ms = 500,
-                                 .snapshot_entries = 1000000,
+                                 .snapshot_entries =
+                                     w->snapshot_entries != 0 ? w->snapshot_entries : 1000000,
                                  .pending_bytes = 1 << 20,
                                  .request_timeout_ms = 2000,
                                  .seed = 1000 + i + 10 * ++w->starts,
@@ -231,11 +233,13 @@ static void test_node_write_is_not_answered_before_a_majority_has_synced(void **
     teardown(&w);
 }
 
-static void test_node_power_cut_of_all_loses_nothing_acknowledged(void **state)
+static void cut_power_of_all(uint64_t snapshot_entries)
 {
-    (void)state;
     for (int kind = 0; kind < MEM_FS_CRASH_COUNT; kind++) {
-        setup(&w, 3);
+        setup(&w, 0);
+        w.snapshot_entries = snapshot_entries;
+        for (unsigned i = 1; i <= 3; i++)
+            start(&w, i);
         (void)leader(&w);
         uint64_t tokens[60];
         char key[16];
@@ -262,6 +266,32 @@ static void test_node_power_cut_of_all_loses_nothing_acknowledged(void **state)
         assert_true(acknowledged > 20);
         teardown(&w);
     }
+}
+
+static void test_node_power_cut_of_all_loses_nothing_acknowledged(void **state)
+{
+    (void)state;
+    cut_power_of_all(0);
+    for (uint64_t entries = 1; entries < 12; entries++)
+        cut_power_of_all(entries);
+}
+
+static void test_node_read_waits_until_what_it_must_see_is_applied(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    unsigned slow = lead % 3 + 1;
+    run(&w, 300);
+    mem_fs_hold_syncs(w.disk[slow], true); /* it applies nothing that is not on its disk */
+    assert_int_equal(outcome(&w, put(&w, lead, "k", "v")), NODE_OK);
+    uint64_t read = barrier(&w, slow);
+    run(&w, 300);
+    assert_false(w.answered[read]);
+    mem_fs_hold_syncs(w.disk[slow], false);
+    assert_int_equal(outcome(&w, read), NODE_OK);
+    assert_value(&w, slow, "k", "v");
+    teardown(&w);
 }
 
 static void test_node_without_leader_answers_not_done(void **state)
@@ -440,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_node_write_at_any_member_is_read_at_every_member),
         cmocka_unit_test(test_node_write_is_not_answered_before_a_majority_has_synced),
         cmocka_unit_test(test_node_power_cut_of_all_loses_nothing_acknowledged),
+        cmocka_unit_test(test_node_read_waits_until_what_it_must_see_is_applied),
         cmocka_unit_test(test_node_without_leader_answers_not_done),
         cmocka_unit_test(test_node_proposal_of_a_deposed_leader_ends_once),
         cmocka_unit_test(test_node_overload_is_refused_at_once),
