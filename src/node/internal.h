@@ -181,14 +181,16 @@ struct node {
     char failure[256];
 };
 
-/* pump.c */
+/* core.c */
 bool node_is_leader(const struct node *node);
 /* Steps a message, logging what the core refuses. */
 enum floe_err node_step(struct node *node, const struct floe_message *message);
-/* Sends to another member, or reports it unreachable. false: certainly not sent. */
-bool node_send(struct node *node, const struct floe_message *message);
 /* Ends the node: the log cannot be trusted any more. */
 void node_fail(struct node *node, const char *what, const char *detail);
+
+/* pump.c */
+/* Sends to another member, or reports it unreachable. false: certainly not sent. */
+bool node_send(struct node *node, const struct floe_message *message);
 
 /* durable.c */
 void durable_append(struct node *node, struct floe_message *message); /* takes it over */
