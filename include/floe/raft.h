@@ -5,6 +5,13 @@
  * proposals, takes ready batches out, makes them durable, sends their messages, applies their
  * committed entries, and says so. Behaviour is that of etcd-io/raft (main, August 2026).
  *
+ * Memory: what a peer can make an instance hold is bounded by its messages; allocation never fails
+ * half way, since running out of memory ends the process (see struct floe_allocator).
+ *
+ * Hop limit: forwarded proposals and reads have none, as in the reference. Two followers that take
+ * each other for the leader can send one to and fro: a driver should not step a forwarded
+ * FLOE_MSG_PROP or FLOE_MSG_READ_INDEX into a member that is not the leader.
+ *
  * Threads: an instance may be used by one thread at a time; two instances share nothing but blobs,
  * whose counts are not atomic: keep instances that exchange blobs on one thread, or copy the bytes.
  */
@@ -79,18 +86,25 @@ FLOE_EXPORT enum floe_err floe_raft_bootstrap(struct floe_raft *raft, const floe
 
 /* ---- inputs --------------------------------------------------------------------------------- */
 
-/* One unit of time has passed. */
+/* One unit of time has passed. Any state: a leader sends heartbeats and checks its quorum, others
+ * count towards an election (thesis 3.4). O(members). */
 FLOE_EXPORT void floe_raft_tick(struct floe_raft *raft);
-/* Starts an election now, if that is allowed. */
+/* Starts an election now, or a pre-election with pre_vote (thesis 3.4, 9.6). Does nothing, with a
+ * log line, at a leader, at who is no voter, while a snapshot is being stored, and while a committed
+ * membership change is not applied. Always FLOE_OK. */
 FLOE_EXPORT enum floe_err floe_raft_campaign(struct floe_raft *raft);
-/* Appends data (shared; NULL = absent) at the leader, or forwards it there. PROPOSAL_DROPPED. */
+/* Appends data (shared; NULL = absent) at a leader; a follower forwards it, which may fail without a
+ * word. PROPOSAL_DROPPED, certainly without effect: no leader is known, this is a (pre-)candidate, a
+ * transfer is under way, the leader is no longer a member, max_uncommitted_entries_size is
+ * reached, or a follower must not forward (thesis 3.5). */
 FLOE_EXPORT enum floe_err floe_raft_propose(struct floe_raft *raft,
                                             struct floe_blob *data) FLOE_MUST_USE;
-/* The same with several entries that are appended together, in order. */
+/* The same with several entries that are appended together, in order; count 0 is INVALID at a
+ * leader. */
 FLOE_EXPORT enum floe_err floe_raft_propose_batch(struct floe_raft *raft,
                                                   struct floe_blob *const *data,
                                                   size_t count) FLOE_MUST_USE;
-/* Proposes a change; v1 makes a CONF_CHANGE entry (one change, transition auto, else INVALID). A
+/* Proposes a membership change (thesis 4); states and errors as floe_raft_propose. v1 makes a CONF_CHANGE entry (one change, transition auto, else INVALID). A
  * change that is refused is replaced by an empty entry: watch what is applied. */
 FLOE_EXPORT enum floe_err floe_raft_propose_conf_change(struct floe_raft *raft,
                                                         const struct floe_conf_change *change,
@@ -106,12 +120,18 @@ FLOE_EXPORT enum floe_err floe_raft_apply_conf_change(struct floe_raft *raft,
  * STEP_LOCAL, STEP_PEER_UNKNOWN, PROPOSAL_DROPPED, INVALID (malformed): nothing happened. */
 FLOE_EXPORT enum floe_err floe_raft_step(struct floe_raft *raft,
                                          const struct floe_message *message) FLOE_MUST_USE;
-/* Asks for a read index; the answer is a floe_read_state with the same context (shared), or never:
+/* Asks for a read index (thesis 6.4). A leader asks its quorum, or its clock if lease based; a follower
+ * asks the leader; without a leader, and at a candidate, it is dropped. The answer is a floe_read_state with the same context (shared), or never:
  * ask again, with a new context, after a while. */
 FLOE_EXPORT void floe_raft_read_index(struct floe_raft *raft, struct floe_blob *context);
+/* Hands leadership to a voter (thesis 3.10): at the leader, or forwarded to it. Ignored if transferee
+ * is the leader, a learner or unknown; a second wish for another target replaces the first. Gives up
+ * after one election timeout; proposals are dropped meanwhile. */
 FLOE_EXPORT void floe_raft_transfer_leader(struct floe_raft *raft, floe_id transferee);
+/* A follower no longer believes in its leader: it grants votes inside the lease; term and vote stay.
+ * Nothing at other states and with lease-based reads. Always FLOE_OK. */
 FLOE_EXPORT enum floe_err floe_raft_forget_leader(struct floe_raft *raft);
-/* The last message to id may be lost. */
+/* The last message to id may be lost: a leader goes back to probing it. Others ignore it. */
 FLOE_EXPORT void floe_raft_report_unreachable(struct floe_raft *raft, floe_id id);
 /* The outcome of sending the snapshot of a FLOE_MSG_SNAP. Must be reported, or the follower stays
  * paused until it acknowledges by itself. */
