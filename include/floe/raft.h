@@ -90,13 +90,13 @@ FLOE_EXPORT enum floe_err floe_raft_bootstrap(struct floe_raft *raft, const floe
  * count towards an election (thesis 3.4). O(members). */
 FLOE_EXPORT void floe_raft_tick(struct floe_raft *raft);
 /* Starts an election now, or a pre-election with pre_vote (thesis 3.4, 9.6). Does nothing, with a
- * log line, at a leader, at who is no voter, while a snapshot is being stored, and while a committed
- * membership change is not applied. Always FLOE_OK. */
+ * log line, at a leader, at who is no voter, while a snapshot is being stored, and while a
+ * committed membership change is not applied. Always FLOE_OK. */
 FLOE_EXPORT enum floe_err floe_raft_campaign(struct floe_raft *raft);
-/* Appends data (shared; NULL = absent) at a leader; a follower forwards it, which may fail without a
- * word. PROPOSAL_DROPPED, certainly without effect: no leader is known, this is a (pre-)candidate, a
- * transfer is under way, the leader is no longer a member, max_uncommitted_entries_size is
- * reached, or a follower must not forward (thesis 3.5). */
+/* Appends data (shared; NULL = absent) at a leader; a follower forwards it, which may fail
+ * without a word. PROPOSAL_DROPPED, certainly without effect: no leader is known, this is a
+ * (pre-)candidate, a transfer is under way, the leader is no longer a member,
+ * max_uncommitted_entries_size is reached, or a follower must not forward (thesis 3.5). */
 FLOE_EXPORT enum floe_err floe_raft_propose(struct floe_raft *raft,
                                             struct floe_blob *data) FLOE_MUST_USE;
 /* The same with several entries that are appended together, in order; count 0 is INVALID at a
@@ -104,8 +104,9 @@ FLOE_EXPORT enum floe_err floe_raft_propose(struct floe_raft *raft,
 FLOE_EXPORT enum floe_err floe_raft_propose_batch(struct floe_raft *raft,
                                                   struct floe_blob *const *data,
                                                   size_t count) FLOE_MUST_USE;
-/* Proposes a membership change (thesis 4); states and errors as floe_raft_propose. v1 makes a CONF_CHANGE entry (one change, transition auto, else INVALID). A
- * change that is refused is replaced by an empty entry: watch what is applied. */
+/* Proposes a membership change (thesis 4); states and errors as floe_raft_propose. v1 makes a
+ * CONF_CHANGE entry (one change, transition auto, else INVALID). A change that is refused is
+ * replaced by an empty entry: watch what is applied. */
 FLOE_EXPORT enum floe_err floe_raft_propose_conf_change(struct floe_raft *raft,
                                                         const struct floe_conf_change *change,
                                                         bool v1) FLOE_MUST_USE;
@@ -120,16 +121,17 @@ FLOE_EXPORT enum floe_err floe_raft_apply_conf_change(struct floe_raft *raft,
  * STEP_LOCAL, STEP_PEER_UNKNOWN, PROPOSAL_DROPPED, INVALID (malformed): nothing happened. */
 FLOE_EXPORT enum floe_err floe_raft_step(struct floe_raft *raft,
                                          const struct floe_message *message) FLOE_MUST_USE;
-/* Asks for a read index (thesis 6.4). A leader asks its quorum, or its clock if lease based; a follower
- * asks the leader; without a leader, and at a candidate, it is dropped. The answer is a floe_read_state with the same context (shared), or never:
- * ask again, with a new context, after a while. */
+/* Asks for a read index (thesis 6.4). A leader asks its quorum, or its clock if lease based; a
+ * follower asks the leader; without a leader, and at a candidate, it is dropped. The answer is a
+ * floe_read_state with the same context (shared), or never: ask again, with a new context, after
+ * a while. */
 FLOE_EXPORT void floe_raft_read_index(struct floe_raft *raft, struct floe_blob *context);
-/* Hands leadership to a voter (thesis 3.10): at the leader, or forwarded to it. Ignored if transferee
- * is the leader, a learner or unknown; a second wish for another target replaces the first. Gives up
- * after one election timeout; proposals are dropped meanwhile. */
+/* Hands leadership to a voter (thesis 3.10): at the leader, or forwarded to it. Ignored if
+ * transferee is the leader, a learner or unknown; a second wish for another target replaces the
+ * first. Gives up after one election timeout; proposals are dropped meanwhile. */
 FLOE_EXPORT void floe_raft_transfer_leader(struct floe_raft *raft, floe_id transferee);
-/* A follower no longer believes in its leader: it grants votes inside the lease; term and vote stay.
- * Nothing at other states and with lease-based reads. Always FLOE_OK. */
+/* A follower no longer believes in its leader: it grants votes inside the lease; term and vote
+ * stay. Nothing at other states and with lease-based reads. Always FLOE_OK. */
 FLOE_EXPORT enum floe_err floe_raft_forget_leader(struct floe_raft *raft);
 /* The last message to id may be lost: a leader goes back to probing it. Others ignore it. */
 FLOE_EXPORT void floe_raft_report_unreachable(struct floe_raft *raft, floe_id id);

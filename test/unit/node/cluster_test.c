@@ -12,6 +12,7 @@
 #include "../peer/net.h"
 #include "../storage/mem_fs.h"
 #include "base/mem.h"
+#include "node/envelope.h"
 #include "node/node.h"
 
 #include <stdio.h>
@@ -464,6 +465,42 @@ static void test_node_identity_of_the_directory_is_checked(void **state)
     teardown(&w);
 }
 
+/* Member 3 is the test itself: it sends a proposal to a member that does not lead. */
+static void test_node_forwarded_proposal_is_not_forwarded_again(void **state)
+{
+    (void)state;
+    setup(&w, 2);
+    struct peer_options options = net_options(&w.net, 3, "test");
+    net_start_with(&w.net, 3, &options);
+    peer_set_put(w.net.set[3], 1, "n1:1");
+    peer_set_put(w.net.set[3], 2, "n2:1");
+    unsigned lead = leader(&w);
+    unsigned follower = 3 - lead;
+    run(&w, 500);
+    net_drop_events(&w.net, 3);
+    struct node_status before = node_status(w.node[lead], w.net.now_ms);
+    struct envelope envelope = {.kind = ENVELOPE_KV, .origin = 3, .boot = 9, .seq = 77};
+    struct floe_entry entry = {.data = envelope_encode(&envelope)};
+    struct floe_message m = {.type = FLOE_MSG_PROP,
+                             .to = follower,
+                             .from = 3,
+                             .entries = &entry,
+                             .entry_count = 1};
+    assert_int_equal(peer_set_send(w.net.set[3], &m), ERR_OK);
+    run(&w, 300);
+    struct peer_event event;
+    assert_true(net_wait_event(&w.net, 3, PEER_EVENT_NOTE, &event));
+    assert_int_equal(event.id, follower);
+    peer_event_deinit(&event);
+    struct node_status after = node_status(w.node[lead], w.net.now_ms);
+    assert_int_equal(after.last_index, before.last_index);
+    node_status_deinit(&before);
+    node_status_deinit(&after);
+    floe_entry_deinit(&entry);
+    net_stop(&w.net, 3);
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_node_stop_hands_leadership_over),
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_identity_of_the_directory_is_checked),
+        cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
