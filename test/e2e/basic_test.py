@@ -202,6 +202,20 @@ def test_without_leader_requests_wait_and_then_fail_truthfully():
         assert r.status == 503, r.status
 
 
+def test_write_whose_fate_is_not_known_is_504():
+    with Cluster(extra={"limits": {"request_timeout_ms": 1500}}) as c:
+        c.start()
+        leader = c.leader()
+        for n in c.followers():
+            n.kill()
+        r = leader.put("fate", b"1")  # in the leader's log, and nowhere else
+        assert r.status == 504 and r.code(), (r.status, r.body)
+        for n in c.nodes.values():
+            if n.process is None:
+                n.start()
+        assert c.leader().put("after", b"1").status == 204
+
+
 def test_request_that_finds_no_leader_waits_for_one():
     with Cluster() as c:
         c.start()
