@@ -58,6 +58,13 @@ def check_shared(library):
     return set(names)
 
 
+def check_static(library):
+    names = [line.split()[-1] for line in run("nm", "-g", "--defined-only", library).splitlines() if " " in line]
+    other = [n for n in names if not n.startswith(("floe_", "__odr_asan", "__asan", "asan."))]
+    if other or len(names) < 50:
+        sys.exit("visible in libfloe.a, but not floe_*: %s (of %d)" % (other, len(names)))
+
+
 def check_headers(include, exported):
     declared = set()
     for path in glob.glob(os.path.join(include, "floe", "*.h")):
@@ -93,6 +100,7 @@ def main():
                                dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(library)))
         if "[libfloe.so.0]" not in run("readelf", "-d", shared):
             sys.exit("the program does not use the shared library")
+        check_static(one(root, "libfloe.a"))
         static = build_and_run("static", work, flags, [one(root, "libfloe.a")], dict(os.environ))
         if "libfloe" in run("readelf", "-d", static):
             sys.exit("the program should not need the shared library")
