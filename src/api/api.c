@@ -119,6 +119,8 @@ static bool handle_health(struct api *api, struct api_call *call, struct api_res
     enum api_method method = call->request->method;
     if (method == API_PUT)
         return refuse_reserved(call, out);
+    if (method == API_POST || method == API_DELETE)
+        return api_member_handle(api, call, out); /* at the root they mean a member, always */
     if (is_read(method))
         api_health_handle(api, call, out);
     else

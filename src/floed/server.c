@@ -251,8 +251,9 @@ static bool lingering(const struct server *server)
     if (node_life(server->node) == NODE_FAILED)
         return false;
     uint64_t passed = clock_now_ms() - server->ended_ms;
-    bool farewell = node_life(server->node) == NODE_REMOVED && passed < LINGER_MS / 4;
-    return farewell || (http_server_unsent(server->http) > 0 && passed < LINGER_MS);
+    /* what was sent to other members last (a vote, "I know that I am removed") must get out */
+    uint64_t farewell_ms = node_life(server->node) == NODE_REMOVED ? LINGER_MS / 4 : LINGER_MS / 10;
+    return passed < farewell_ms || (http_server_unsent(server->http) > 0 && passed < LINGER_MS);
 }
 
 static void serve(struct server *server)

@@ -64,5 +64,7 @@ void stop_pump(struct node *node)
         node_fail(node, "cannot sync the log", wal_last_error(node->wal));
         return;
     }
+    /* a vote for the successor may be among what waited for the disk */
+    (void)durable_release(node);
     node->life = NODE_STOPPED;
 }

@@ -516,8 +516,7 @@ static void test_api_other_methods_are_405_with_allow(void **state)
         {API_OTHER, "*", "GET, HEAD, PUT, POST, DELETE"},
         {API_OTHER, "/kv/k", "GET, HEAD, PUT, DELETE"},
         {API_POST, "/kv/k", "GET, HEAD, PUT, DELETE"},
-        {API_POST, "/health", "GET, HEAD"},
-        {API_DELETE, "/status", "GET, HEAD"},
+        {API_OTHER, "/health", "GET, HEAD"},
         {API_OTHER, "/version", "GET, HEAD"},
         {API_OTHER, "/metrics", "GET, HEAD"},
     };
@@ -525,6 +524,8 @@ static void test_api_other_methods_are_405_with_allow(void **state)
         expect_refusal(cases[i].method, cases[i].target, 405, "method_not_allowed");
         assert_string_equal(header("Allow"), cases[i].allow);
     }
+    expect_refusal(API_POST, "/health", 400, "bad_member_id");
+    expect_refusal(API_DELETE, "/status", 400, "bad_member_id");
 }
 
 /* ---- health ---------------------------------------------------------------------------------- */

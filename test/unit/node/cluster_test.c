@@ -424,6 +424,27 @@ static void test_node_stop_hands_leadership_over(void **state)
     teardown(&w);
 }
 
+static void test_node_stopping_leader_still_votes_for_its_successor(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned old = leader(&w);
+    run(&w, 300);
+    unsigned gone = old % 3 + 1;
+    unsigned heir = gone % 3 + 1;
+    crash(&w, gone, MEM_FS_KEEP_ALL);
+    run(&w, 100);
+    mem_fs_hold_syncs(w.disk[old], true); /* the vote waits for the disk */
+    node_stop(w.node[old], w.net.now_ms);
+    for (int i = 0; i < 100 && node_life(w.node[old]) == NODE_RUNNING; i++)
+        run(&w, 10);
+    assert_int_equal(node_life(w.node[old]), NODE_STOPPED);
+    mem_fs_hold_syncs(w.disk[old], false);
+    run(&w, 200);
+    assert_int_equal(node_leader(w.node[heir]), heir); /* two votes of three */
+    teardown(&w);
+}
+
 static void test_node_removed_member_ends_and_does_not_start_again(void **state)
 {
     (void)state;
@@ -514,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_node_failed_write_of_the_log_ends_it),
         cmocka_unit_test(test_node_snapshot_brings_up_who_missed_everything),
         cmocka_unit_test(test_node_stop_hands_leadership_over),
+        cmocka_unit_test(test_node_stopping_leader_still_votes_for_its_successor),
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_identity_of_the_directory_is_checked),
         cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),
