@@ -150,7 +150,8 @@ void changes_on_request(struct node *node, floe_id from, const uint8_t *data, si
     struct addr parsed = {.port = 0};
     const char *why;
     bool add = kind == WAITER_ADD;
-    if (unpack_end(&in) != ERR_OK || id == 0 || (!add && kind != WAITER_REMOVE) ||
+    bool possible = id != FLOE_ID_NONE && id < FLOE_ID_APPLY_THREAD;
+    if (unpack_end(&in) != ERR_OK || !possible || (!add && kind != WAITER_REMOVE) ||
         (add && addr_parse((const char *)address, address_len, &parsed, &why) != ERR_OK)) {
         log_warn(node->logger, "malformed change request from=%" PRIu64, from);
         return;

@@ -12,7 +12,9 @@
 #include "../peer/net.h"
 #include "../storage/mem_fs.h"
 #include "base/mem.h"
+#include "codec/pack.h"
 #include "node/envelope.h"
+#include "node/internal.h"
 #include "node/node.h"
 
 #include <stdio.h>
@@ -522,6 +524,41 @@ static void test_node_forwarded_proposal_is_not_forwarded_again(void **state)
     teardown(&w);
 }
 
+/* Member 3 is the test itself: it asks the leader to add an id that the library keeps. */
+static void test_node_change_request_for_an_id_of_the_library_is_ignored(void **state)
+{
+    (void)state;
+    setup(&w, 2);
+    struct peer_options options = net_options(&w.net, 3, "test");
+    net_start_with(&w.net, 3, &options);
+    peer_set_put(w.net.set[3], 1, "n1:1");
+    peer_set_put(w.net.set[3], 2, "n2:1");
+    unsigned lead = leader(&w);
+    run(&w, 500);
+    net_drop_events(&w.net, 3);
+    floe_id ids[] = {FLOE_ID_APPEND_THREAD, FLOE_ID_APPLY_THREAD, FLOE_ID_APPLY_THREAD - 1};
+    for (size_t i = 0; i < 3; i++) {
+        struct buf note = {0};
+        pack_array(&note, 4);
+        pack_u64(&note, 5);
+        pack_u64(&note, WAITER_ADD);
+        pack_u64(&note, ids[i]);
+        pack_str(&note, "n9:1");
+        enum err err = peer_set_send_note(w.net.set[3], lead, NOTE_CHANGE_REQUEST, note.data,
+                                          note.len);
+        buf_deinit(&note);
+        assert_int_equal(err, ERR_OK);
+        run(&w, 300);
+        struct node_status status = node_status(w.node[lead], w.net.now_ms);
+        bool taken = i == 2; /* the largest that a member can have */
+        assert_int_equal(status.member_count, taken ? 4 : 3);
+        assert_true(!taken || status.members[3].id == ids[i]);
+        node_status_deinit(&status);
+    }
+    net_stop(&w.net, 3);
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_identity_of_the_directory_is_checked),
         cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),
+        cmocka_unit_test(test_node_change_request_for_an_id_of_the_library_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
