@@ -6,14 +6,17 @@
 
 #include <inttypes.h>
 
+_Static_assert(PARSE_MEMBER_ID_MAX == FLOE_ID_APPLY_THREAD - 1, "the ids that are the library's");
+
 static bool parse_id(const struct buf *key, floe_id *out, struct api_problem *problem)
 {
-    const char *text = (const char *)key->data;
-    if (key->len == 0 || parse_u64(text, key->len, out) != ERR_OK || *out == 0)
-        return api_problem_set(problem, 400, "bad_member_id",
-                               "POST and DELETE at the root mean a member: the path must be a "
-                               "decimal id from 1 to 2^64-1; keys are deleted at /kv/KEY");
-    return true;
+    const char *why = "";
+    if (parse_member_id((const char *)key->data, key->len, out, &why) == ERR_OK)
+        return true;
+    return api_problem_set(problem, 400, "bad_member_id",
+                           "POST and DELETE at the root mean a member, by its id; keys are deleted "
+                           "at /kv/KEY. This is no id: %s",
+                           why);
 }
 
 static bool is_white(char c)
@@ -58,9 +61,6 @@ bool api_member_handle(struct api *api, const struct api_call *call, struct api_
     bool good = parse_id(&call->target.key, &id, &problem);
     if (good && add)
         good = parse_address(call->request->body, address, &problem);
-    if (good && add && id >= FLOE_ID_APPLY_THREAD)
-        good = api_problem_set(&problem, 400, "bad_member_id",
-                               "the two largest ids are kept for the library itself");
     if (!good) {
         api_respond_problem(out, &problem);
         return true;

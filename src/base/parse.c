@@ -17,3 +17,23 @@ enum err parse_u64(const char *text, size_t len, uint64_t *out)
     *out = value;
     return ERR_OK;
 }
+
+#define ID_RANGE                                                                                   \
+    ": an id goes from 1 to 18446744073709551613 (the library itself uses 2^64-2 and 2^64-1)"
+
+enum err parse_member_id(const char *text, size_t len, uint64_t *out, const char **why)
+{
+    uint64_t id = 0;
+    enum err err = parse_u64(text, len, &id);
+    if (err == ERR_OK && id > PARSE_MEMBER_ID_MAX)
+        err = ERR_TOO_LARGE;
+    if (err != ERR_INVALID && text[0] == '0') { /* one way to write an id; 0 is none */
+        *why = "not 0, and no 0 in front" ID_RANGE;
+        return ERR_INVALID;
+    }
+    if (err == ERR_OK)
+        *out = id;
+    else
+        *why = err == ERR_TOO_LARGE ? "too large" ID_RANGE : "decimal digits only" ID_RANGE;
+    return err;
+}

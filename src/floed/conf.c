@@ -18,6 +18,7 @@
 #define MEMBERS_MAX 64
 
 enum field_kind {
+    FIELD_ID,
     FIELD_U64,
     FIELD_U32,
     FIELD_SIZE,
@@ -41,7 +42,7 @@ struct field {
 #define HOUR_MS INT64_C(3600000)
 
 static const struct field fields[] = {
-    {"", "id", FIELD_U64, AT(id), 1, INT64_MAX},
+    {"", "id", FIELD_ID, AT(id), 0, 0},
     {"", "name", FIELD_TEXT, AT(name), 1, 63},
     {"", "data_dir", FIELD_TEXT, AT(data_dir), 1, 4000},
     {"http", "listen", FIELD_ADDR, AT(http.listen), 0, 0},
@@ -92,6 +93,25 @@ static enum err set_text(char **slot, const char *text)
     char *copy = mem_strdup(text);
     mem_free(*slot);
     *slot = copy;
+    return ERR_OK;
+}
+
+/* An integer, or a string with what TOML's integers cannot hold. */
+static enum err set_id(struct reading *reading, const struct field *field,
+                       const struct conf_value *value)
+{
+    uint64_t *slot = (uint64_t *)(void *)((char *)&reading->conf + field->offset);
+    char digits[24];
+    const char *text = digits;
+    if (value->type == CONF_INTEGER)
+        (void)snprintf(digits, sizeof digits, "%" PRId64, value->integer);
+    else if (value->type == CONF_STRING)
+        text = value->string;
+    else
+        return refuse(reading, value->line, field->key, " must be an integer or a string of one");
+    const char *why = "";
+    if (parse_member_id(text, strlen(text), slot, &why) != ERR_OK)
+        return refuse(reading, value->line, "id: ", why);
     return ERR_OK;
 }
 
@@ -170,12 +190,11 @@ static enum err set_member(struct reading *reading, const struct conf_value *ite
         return refuse(reading, item->line, "members must be strings",
                       " like \"1=http://host:port\"");
     const char *equals = strchr(item->string, '=');
-    if (equals == NULL ||
-        parse_u64(item->string, (size_t)(equals - item->string), &out->id) != ERR_OK ||
-        out->id == 0 || out->id > UINT64_MAX - 2)
-        return refuse(reading, item->line,
-                      "a member must be ID=ADDRESS with an id from 1 on: ", item->string);
+    if (equals == NULL)
+        return refuse(reading, item->line, "a member must be ID=ADDRESS: ", item->string);
     const char *why = "";
+    if (parse_member_id(item->string, (size_t)(equals - item->string), &out->id, &why) != ERR_OK)
+        return refuse(reading, item->line, "the id of a member: ", why);
     if (addr_parse(equals + 1, strlen(equals + 1), &out->address, &why) != ERR_OK)
         return refuse(reading, item->line, "members: ", why);
     if (addr_is_wildcard(&out->address))
@@ -215,6 +234,7 @@ static enum err set_field(struct reading *reading, const struct field *field,
                           const struct conf_value *value)
 {
     switch (field->kind) {
+    case FIELD_ID: return set_id(reading, field, value);
     case FIELD_U64:
     case FIELD_U32:
     case FIELD_SIZE: return set_integer(reading, field, value);

@@ -70,7 +70,8 @@ class Node:
         extra = extra or {}
         settings = {"heartbeat_ms": 50, "election_ms": 500}
         settings.update(raft)
-        text = ['id = %d' % self.id, 'data_dir = "%s"' % self.dir]
+        digits = "%d" if self.id < 2**63 else '"%d"'
+        text = ['id = ' + digits % self.id, 'data_dir = "%s"' % self.dir]
         tables = {
             "http": {"listen": '"127.0.0.1:%d"' % self.http_port},
             "peer": {"listen": '"127.0.0.1:%d"' % self.peer_port},
@@ -152,13 +153,14 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, size=3, extra=None, **raft):
+    def __init__(self, size=3, extra=None, ids=None, **raft):
         self.dir = tempfile.mkdtemp(prefix="floe-e2e-")
         self.extra, self.raft = extra, raft
         self.nodes = {}
-        ports = free_ports(2 * size)
-        for i in range(size):
-            self.nodes[i + 1] = Node(self, i + 1, ports[2 * i], ports[2 * i + 1])
+        ids = ids or range(1, size + 1)
+        ports = free_ports(2 * len(ids))
+        for i, node_id in enumerate(ids):
+            self.nodes[node_id] = Node(self, node_id, ports[2 * i], ports[2 * i + 1])
         self.members = [(n.id, n.peer_url) for n in self.nodes.values()]
         for n in self.nodes.values():
             n.write_conf(self.members, extra=extra, **raft)

@@ -135,5 +135,37 @@ def test_learner_that_never_starts_can_be_removed_and_blocks_nobody():
         assert 4 not in ids(c.leader())
 
 
+def test_the_two_largest_ids_are_written_with_all_their_digits():
+    big, other = 2**64 - 3, 2**64 - 4  # the same number to who computes with doubles
+    with Cluster(ids=[big]) as c:
+        n = c.start().nodes[big]
+        text = n.request("GET", "/health").body.decode()
+        assert '"id":%d,' % big in text and '"leader":%d,' % big in text, text
+        assert n.put("k", b"v").status == 204
+        n.kill()
+        n.start()
+        assert n.get("k").body == b"v"
+        assert "started id=%d cluster" % big in n.log()
+        m = c.add_node(other, via=n)
+        wait_for("both are voters", lambda: is_voter(m, big) and is_voter(n, other))
+        wait_for("names", lambda: {x["name"] for x in n.status()["members"]} == {"n%d" % big, "n%d" % other})
+        text = m.request("GET", "/status").body.decode()
+        assert text.count('"id":%d,' % big) == 1 and text.count('"id":%d,' % other) == 2, text
+        assert m.get("k").body == b"v" and m.put("k", b"w").status == 204
+        assert "peer connected id=%d " % big in m.log() and "peer connected id=%d " % other in n.log()
+        assert n.request("POST", "/%d" % big, b"http://127.0.0.1:9").status == 409
+        assert n.request("DELETE", "/%d" % other).status == 204
+        assert m.wait_exit() == 0
+        assert ids(n) == {big} and n.get("k").body == b"w"
+        n.terminate()
+        with open(n.conf_path) as f:
+            conf = f.read()
+        with open(n.conf_path, "w") as f:
+            f.write(conf.replace('"%d' % big, '"%d' % other))
+        wrong = subprocess.run([FLOED, "--config", n.conf_path], capture_output=True, text=True, timeout=20)
+        assert wrong.returncode == 1, wrong
+        assert "belongs to member %d, the configuration says id = %d" % (big, other) in wrong.stderr, wrong
+
+
 if __name__ == "__main__":
     main(sys.modules[__name__])

@@ -57,7 +57,7 @@ static const struct bad bad_syntax[] = {
     {1, "id = 1979-05-27\n", "only decimal"},
     {1, "id = 07:32:00\n", "begin with 0"},
     {1, "id = 12:32:00\n", "only decimal"},
-    {1, "id = 9223372036854775808\n", "too large"},
+    {1, "id = 9223372036854775808\n", "a larger id goes in quotes"},
     {1, "id = {a = 1}\n", "inline tables"},
     {1, "id = yes\n", "a value must stand here"},
     {4, "id = 1\n\n[http]\ninsecure = trueish\n", "a value must stand here"},
@@ -102,9 +102,15 @@ static const struct bad bad_values[] = {
     {3, "id = 1\n[http]\n[http]\n", "table is there twice: http"},
     {4, "id = 1\n[http]\n[peer]\n[ http ]\n", "table is there twice: http"},
     {2, "id = 1\nid = 1\n", "key is there twice: id"},
-    {1, "id = 0\n", "id must be from 1 to 9223372036854775807"},
-    {1, "id = -1\n", "id must be from 1"},
-    {1, "id = \"1\"\n", "id must be an integer"},
+    {1, "id = 0\n", "id: not 0"},
+    {1, "id = -1\n", "id: decimal digits only: an id goes from 1 to 18446744073709551613"},
+    {1, "id = \"\"\n", "id: decimal digits only"},
+    {1, "id = \"+1\"\n", "id: decimal digits only"},
+    {1, "id = \" 1\"\n", "id: decimal digits only"},
+    {1, "id = \"1_0\"\n", "id: decimal digits only"},
+    {1, "id = \"01\"\n", "no 0 in front"},
+    {1, "id = \"18446744073709551614\"\n", "id: too large: an id goes from 1 to"},
+    {1, "id = \"18446744073709551616\"\n", "id: too large"},
     {1, "id = true\n", "id must be an integer"},
     {1, "id = [1]\n", "id must be an integer"},
     {2, "id = 1\nname = 7\n", "name must be a string"},
@@ -143,11 +149,12 @@ static const struct bad bad_values[] = {
     {3, "id = 1\n[cluster]\nmembers = []\n", "members must be from 1 to 64"},
     {3, "id = 1\n[cluster]\nmembers = [1]\n", "members must be strings"},
     {5, "id = 1\n[cluster]\nmembers = [\n\"1=a:1\", # one\n\"b:1\",\n]\n", "ID=ADDRESS"},
-    {3, "id = 1\n[cluster]\nmembers = [\"=a:1\"]\n", "ID=ADDRESS"},
-    {3, "id = 1\n[cluster]\nmembers = [\"0=a:1\"]\n", "ID=ADDRESS"},
-    {3, "id = 1\n[cluster]\nmembers = [\"x=a:1\"]\n", "ID=ADDRESS"},
-    {3, "id = 1\n[cluster]\nmembers = [\"18446744073709551614=a:1\"]\n", "ID=ADDRESS"},
-    {3, "id = 1\n[cluster]\nmembers = [\"99999999999999999999=a:1\"]\n", "ID=ADDRESS"},
+    {3, "id = 1\n[cluster]\nmembers = [\"=a:1\"]\n", "the id of a member: decimal digits"},
+    {3, "id = 1\n[cluster]\nmembers = [\"0=a:1\"]\n", "the id of a member: not 0"},
+    {3, "id = 1\n[cluster]\nmembers = [\"04=a:1\"]\n", "no 0 in front"},
+    {3, "id = 1\n[cluster]\nmembers = [\"x=a:1\"]\n", "decimal digits"},
+    {3, "id = 1\n[cluster]\nmembers = [\"18446744073709551614=a:1\"]\n", "too large: an id goes"},
+    {3, "id = 1\n[cluster]\nmembers = [\"99999999999999999999=a:1\"]\n", "too large"},
     {4, "id = 1\n[cluster]\nmembers = [\"1=a:1\",\n\"2=b\"]\n", "port is missing"},
     {4, "id = 1\n[cluster]\nmembers = [\"1=a:1\",\n\"2=0.0.0.0:1\"]\n", "nobody can connect"},
     {4, "id = 1\n[cluster]\nmembers = [\"1=a:1\",\n\"1=b:1\"]\n", "twice"},
@@ -490,6 +497,23 @@ static void test_conf_random_bytes_give_value_or_message(void **state)
     }
 }
 
+static void test_conf_largest_id_is_a_string(void **state)
+{
+    (void)state;
+    static const char text[] = "id = \"18446744073709551613\"\n[cluster]\n"
+                               "members = [\"1=a:1\", \"18446744073709551613=http://b:1\"]\n";
+    struct conf conf;
+    struct buf why = {0};
+    assert_int_equal(conf_read("f", text, strlen(text), &conf, &why), ERR_OK);
+    assert_true(conf.id == UINT64_MAX - 2);
+    assert_true(conf.cluster.members[1].id == UINT64_MAX - 2);
+    assert_string_equal(conf.name, "n18446744073709551613");
+    conf_deinit(&conf);
+    assert_int_equal(conf_read("f", "id = '7'\n", 9, &conf, &why), ERR_OK);
+    assert_true(conf.id == 7);
+    conf_deinit(&conf);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -506,6 +530,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_conf_every_key_is_read),
         cmocka_unit_test(test_conf_join_may_leave_itself_out),
         cmocka_unit_test(test_conf_member_alone_is_at_its_advertised_address),
+        cmocka_unit_test(test_conf_largest_id_is_a_string),
         cmocka_unit_test(test_conf_load_unreadable_file_is_an_io_error),
         cmocka_unit_test(test_conf_truncated_anywhere_gives_value_or_message),
         cmocka_unit_test(test_conf_random_bytes_give_value_or_message),
