@@ -38,6 +38,7 @@ enum node_note {
     NOTE_CHANGE_ANSWER = 3,
     NOTE_REMOVED = 4,     /* you are no longer a member */
     NOTE_REMOVED_ACK = 5, /* I know */
+    NOTE_REACHED = 6,     /* to the leader: that member is up, I have just reached it */
 };
 
 /* An acknowledgement that needs the disk: created held, released by position (durable.c). */

@@ -121,8 +121,27 @@ static void on_note(struct node *node, const struct peer_event *event)
         changes_on_self_removed(node, "this member was removed from the cluster");
         return;
     case NOTE_REMOVED_ACK: changes_on_removed_ack(node, event->id); return;
+    case NOTE_REACHED:
+        if (event->data.len != 8)
+            break;
+        peer_set_wake(node->peers, get_u64(event->data.data));
+        return;
     }
     log_debug(node->logger, "unknown note kind=%u from=%" PRIu64, event->kind, event->id);
+}
+
+/* A member that starts dials whom it knows, which need not be the leader: a member that joins may
+ * know just one other. That one tells the leader, who alone can bring it up to date and may be
+ * waiting out a back-off. */
+static void on_connected(struct node *node, floe_id id)
+{
+    floe_id leader = node_leader(node);
+    if (leader == FLOE_ID_NONE || leader == id || leader == node->options.id)
+        return;
+    uint8_t note[8];
+    put_u64(note, id);
+    if (peer_set_send_note(node->peers, leader, NOTE_REACHED, note, sizeof note) != ERR_OK)
+        log_debug(node->logger, "note lost to=%" PRIu64, leader);
 }
 
 static void on_refused(struct node *node, const struct peer_event *event)
@@ -136,7 +155,7 @@ static void on_event(struct node *node, struct peer_event *event)
     switch (event->type) {
     case PEER_EVENT_MESSAGE: on_message(node, &event->message); return;
     case PEER_EVENT_NOTE: on_note(node, event); return;
-    case PEER_EVENT_CONNECTED: return;
+    case PEER_EVENT_CONNECTED: on_connected(node, event->id); return;
     case PEER_EVENT_UNREACHABLE: floe_raft_report_unreachable(node->raft, event->id); return;
     case PEER_EVENT_SNAPSHOT_BEGIN: transfers_on_begin(node, event); return;
     case PEER_EVENT_SNAPSHOT_RECORD: transfers_on_record(node, event); return;

@@ -154,7 +154,7 @@ bool snapshot_is_stuck(const struct peer_set *set, const struct session *session
 /* ---- timer.c ---- */
 /* An out link failed: when to dial again. */
 void peer_back_off(struct peer_set *set, struct peer *peer);
-/* The peer has just shown that it lives. */
+/* The peer has just shown that it lives, to us or to another member. */
 void peer_wake(struct peer_set *set, struct peer *peer);
 
 #endif

@@ -26,7 +26,7 @@ void peer_wake(struct peer_set *set, struct peer *peer)
     struct session *out = peer->out;
     if (out != NULL && out->state == SESSION_DIALLING &&
         set->now_ms - out->started_ms > set->options.dial_timeout_ms / 4)
-        session_end(set, out, SESSION_END_NOW, "it has dialled us meanwhile");
+        session_end(set, out, SESSION_END_NOW, "it is up meanwhile");
     else if (out != NULL && out->state == SESSION_UP)
         session_ping(out);
     if (peer->out != NULL)
@@ -34,6 +34,13 @@ void peer_wake(struct peer_set *set, struct peer *peer)
     peer->backoff_ms = 0;
     peer->retry_at_ms = set->now_ms;
     (void)session_dial(set, peer, PEER_LANE_MESSAGES);
+}
+
+void peer_set_wake(struct peer_set *set, floe_id id)
+{
+    struct peer *peer = peer_find(set, id);
+    if (peer != NULL)
+        peer_wake(set, peer);
 }
 
 static void dial_due(struct peer_set *set)

@@ -488,19 +488,25 @@ static void test_node_identity_of_the_directory_is_checked(void **state)
     teardown(&w);
 }
 
-/* Member 3 is the test itself: it sends a proposal to a member that does not lead. */
-static void test_node_forwarded_proposal_is_not_forwarded_again(void **state)
+/* Member 3 is the test itself, linked to both others. Returns the leader. */
+static unsigned setup_as_member_3(void)
 {
-    (void)state;
     setup(&w, 2);
     struct peer_options options = net_options(&w.net, 3, "test");
     net_start_with(&w.net, 3, &options);
     peer_set_put(w.net.set[3], 1, "n1:1");
     peer_set_put(w.net.set[3], 2, "n2:1");
     unsigned lead = leader(&w);
-    unsigned follower = 3 - lead;
     run(&w, 500);
     net_drop_events(&w.net, 3);
+    return lead;
+}
+
+static void test_node_forwarded_proposal_is_not_forwarded_again(void **state)
+{
+    (void)state;
+    unsigned lead = setup_as_member_3();
+    unsigned follower = 3 - lead;
     struct node_status before = node_status(w.node[lead], w.net.now_ms);
     struct envelope envelope = {.kind = ENVELOPE_KV, .origin = 3, .boot = 9, .seq = 77};
     struct floe_entry entry = {.data = envelope_encode(&envelope)};
@@ -524,18 +530,26 @@ static void test_node_forwarded_proposal_is_not_forwarded_again(void **state)
     teardown(&w);
 }
 
-/* Member 3 is the test itself: it asks the leader to add an id that the library keeps. */
+static void test_node_note_of_a_wrong_length_is_ignored(void **state)
+{
+    (void)state;
+    unsigned lead = setup_as_member_3();
+    uint8_t *bytes = mem_calloc(1, 7);
+    for (uint8_t kind = NOTE_REMOVED; kind <= NOTE_REACHED; kind++) {
+        assert_int_equal(peer_set_send_note(w.net.set[3], lead, kind, bytes, 7), ERR_OK);
+        assert_int_equal(peer_set_send_note(w.net.set[3], lead, kind, NULL, 0), ERR_OK);
+    }
+    mem_free(bytes);
+    run(&w, 300);
+    assert_int_equal(outcome(&w, put(&w, lead, "k", "v")), NODE_OK);
+    net_stop(&w.net, 3);
+    teardown(&w);
+}
+
 static void test_node_change_request_for_an_id_of_the_library_is_ignored(void **state)
 {
     (void)state;
-    setup(&w, 2);
-    struct peer_options options = net_options(&w.net, 3, "test");
-    net_start_with(&w.net, 3, &options);
-    peer_set_put(w.net.set[3], 1, "n1:1");
-    peer_set_put(w.net.set[3], 2, "n2:1");
-    unsigned lead = leader(&w);
-    run(&w, 500);
-    net_drop_events(&w.net, 3);
+    unsigned lead = setup_as_member_3();
     floe_id ids[] = {FLOE_ID_APPEND_THREAD, FLOE_ID_APPLY_THREAD, FLOE_ID_APPLY_THREAD - 1};
     for (size_t i = 0; i < 3; i++) {
         struct buf note = {0};
@@ -559,6 +573,58 @@ static void test_node_change_request_for_an_id_of_the_library_is_ignored(void **
     teardown(&w);
 }
 
+static bool is_voter(struct world *world, unsigned at, floe_id id)
+{
+    struct node_status status = node_status(world->node[at], world->net.now_ms);
+    bool voter = false;
+    for (size_t i = 0; i < status.member_count; i++)
+        voter = voter || (status.members[i].id == id && !status.members[i].learner);
+    node_status_deinit(&status);
+    return voter;
+}
+
+/* Member 3 was added wait_ms ago, and its configuration names only who does not lead: how long
+ * until it is a voter that answers. */
+static uint64_t join_ms(uint64_t wait_ms)
+{
+    setup(&w, 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        struct node_options options = options_of(&w, i);
+        options.member_count = 2;
+        assert_int_equal(start_with(&w, i, &options), ERR_OK);
+    }
+    unsigned lead = leader(&w);
+    uint64_t added = ++w.last_token;
+    node_add_member(w.node[lead], added, 3, "n3:1", w.net.now_ms);
+    assert_int_equal(outcome(&w, added), NODE_OK);
+    run(&w, wait_ms);
+    assert_int_equal(leader(&w), lead);
+    const struct node_member_option named = {3 - lead, lead == 1 ? "n2:1" : "n1:1"};
+    struct node_options options = options_of(&w, 3);
+    options.members = &named;
+    options.member_count = 1;
+    options.join = true;
+    assert_int_equal(start_with(&w, 3, &options), ERR_OK);
+    uint64_t begin = w.net.now_ms;
+    while (!is_voter(&w, 3, 3) && w.net.now_ms < begin + 5000)
+        run(&w, 10);
+    assert_int_equal(outcome(&w, barrier(&w, 3)), NODE_OK);
+    uint64_t passed_ms = w.net.now_ms - begin;
+    teardown(&w);
+    return passed_ms;
+}
+
+/* The leader's back-off is at its longest then, and starts anew at any time of it. */
+static void test_node_joins_at_once_through_who_does_not_lead(void **state)
+{
+    (void)state;
+    for (uint64_t wait_ms = 35000; wait_ms < 37500; wait_ms += 250) {
+        uint64_t passed_ms = join_ms(wait_ms);
+        if (passed_ms > 400) /* eight heartbeats */
+            fail_msg("after %u ms it took %u ms", (unsigned)wait_ms, (unsigned)passed_ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,6 +642,8 @@ int main(void)
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_identity_of_the_directory_is_checked),
         cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),
+        cmocka_unit_test(test_node_joins_at_once_through_who_does_not_lead),
+        cmocka_unit_test(test_node_note_of_a_wrong_length_is_ignored),
         cmocka_unit_test(test_node_change_request_for_an_id_of_the_library_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

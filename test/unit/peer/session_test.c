@@ -320,6 +320,29 @@ static void test_backoff_grows_and_an_incoming_hello_resets_it(void **state)
     assert_true(is_connected(1, 2));
 }
 
+static void test_backoff_ends_when_somebody_else_has_reached_the_peer(void **state)
+{
+    (void)state;
+    net_start(&net, 1, "c");
+    peer_set_put(net.set[1], 2, "n2:1");
+    net_run(&net, 20000);
+    for (unsigned dials = net.dials[1]; net.dials[1] == dials;)
+        net_run(&net, 10);
+    net_start(&net, 2, "c");
+    peer_set_put(net.set[2], 1, "nowhere");
+    unsigned before = net.dials[1];
+    peer_set_wake(net.set[1], 9); /* nobody */
+    net_settle(&net);
+    assert_int_equal(net.dials[1], before);
+    peer_set_wake(net.set[1], 2);
+    net_settle(&net); /* without a tick */
+    assert_true(is_connected(1, 2));
+    peer_set_wake(net.set[1], 2); /* there is a link: it is kept */
+    net_run(&net, 100);
+    assert_true(is_connected(1, 2));
+    assert_int_equal(net.dials[1], before + 1);
+}
+
 static void test_session_lost_link_is_reported_once_and_redialled(void **state)
 {
     (void)state;
@@ -544,6 +567,7 @@ int main(void)
         T(test_handshake_silent_and_crowding_links_are_closed),
         T(test_session_dial_without_answer_times_out),
         T(test_backoff_grows_and_an_incoming_hello_resets_it),
+        T(test_backoff_ends_when_somebody_else_has_reached_the_peer),
         T(test_session_lost_link_is_reported_once_and_redialled),
         T(test_session_dead_wire_is_noticed_by_both_ends),
         T(test_session_slow_wire_with_a_long_queue_stays),
