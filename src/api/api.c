@@ -185,12 +185,7 @@ static void respond_result(const struct api *api, const struct api_pending *pend
         else
             api_respond_outcome(out, result);
         return;
-    case API_PENDING_MEMBER:
-        if (result->outcome == NODE_OK)
-            out->status = 204;
-        else
-            api_respond_outcome(out, result);
-        return;
+    case API_PENDING_MEMBER: api_member_changed(result, out); return;
     }
 }
 

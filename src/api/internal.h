@@ -78,6 +78,8 @@ __attribute__((format(printf, 3, 4))) void api_respond_header(struct api_respons
 void api_respond_json(struct api_response *out, int status, struct api_json *json);
 void api_respond_problem(struct api_response *out, const struct api_problem *problem);
 void api_respond_method(struct api_response *out, const char *allow);
+/* Where in the log the change stands, if the result tells. */
+void api_respond_position(struct api_response *out, const struct node_result *result);
 /* What an outcome other than NODE_OK means to the client. */
 void api_respond_outcome(struct api_response *out, const struct node_result *result);
 
@@ -128,6 +130,7 @@ void api_key_read(const struct api *api, const struct buf *key,
 void api_key_written(const struct node_result *result, bool with_etag, struct api_response *out);
 /* member.c: POST and DELETE at the root */
 bool api_member_handle(struct api *api, const struct api_call *call, struct api_response *out);
+void api_member_changed(const struct node_result *result, struct api_response *out);
 /* health.c: health, livez, readyz, status, version */
 void api_health_handle(struct api *api, const struct api_call *call, struct api_response *out);
 

@@ -135,6 +135,5 @@ void api_key_written(const struct node_result *result, bool with_etag, struct ap
     if (with_etag || result->outcome == NODE_CONDITION_FAILED)
         put_etag(out, result->mod_revision);
     api_respond_header(out, "X-Floe-Revision", "%" PRIu64, result->revision);
-    api_respond_header(out, "X-Floe-Term", "%" PRIu64, result->term);
-    api_respond_header(out, "X-Floe-Index", "%" PRIu64, result->index);
+    api_respond_position(out, result);
 }

@@ -52,6 +52,17 @@ static bool parse_address(struct evbuffer *body, char *canonical, struct api_pro
     return true;
 }
 
+/* The store's revision does not move with its members, so there is none to tell. */
+void api_member_changed(const struct node_result *result, struct api_response *out)
+{
+    if (result->outcome != NODE_OK) {
+        api_respond_outcome(out, result);
+        return;
+    }
+    out->status = 204;
+    api_respond_position(out, result);
+}
+
 bool api_member_handle(struct api *api, const struct api_call *call, struct api_response *out)
 {
     bool add = call->request->method == API_POST;

@@ -2,6 +2,7 @@
 #include "api/internal.h"
 #include "base/assert.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -68,6 +69,14 @@ void api_respond_method(struct api_response *out, const char *allow)
     (void)api_problem_set(&problem, 405, "method_not_allowed", "this path takes %s", allow);
     api_respond_problem(out, &problem);
     api_respond_header(out, "Allow", "%s", allow);
+}
+
+void api_respond_position(struct api_response *out, const struct node_result *result)
+{
+    if (result->index == 0)
+        return;
+    api_respond_header(out, "X-Floe-Term", "%" PRIu64, result->term);
+    api_respond_header(out, "X-Floe-Index", "%" PRIu64, result->index);
 }
 
 struct outcome_form {

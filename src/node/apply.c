@@ -141,7 +141,7 @@ static void apply_conf_change(struct node *node, const struct floe_entry *entry)
     }
     changes_on_applied(node, entry->index, entry->term);
     if (was_member && members_find(&node->members, node->options.id) == NULL)
-        changes_on_self_removed(node, "this member was removed from the cluster");
+        changes_on_self_removed(node, entry, "this member was removed from the cluster");
     floe_conf_change_deinit(&change);
 }
 

@@ -51,10 +51,11 @@ static void requeue(struct node *node, struct waiter *waiter)
 static void send_answer(struct node *node, const struct waiter *waiter, enum verdict verdict)
 {
     struct buf note = {0};
-    pack_array(&note, 3);
+    pack_array(&note, 4);
     pack_u64(&note, waiter->origin_seq);
     pack_u64(&note, verdict);
     pack_u64(&note, waiter->index);
+    pack_u64(&note, waiter->term);
     if (peer_set_send_note(node->peers, waiter->origin, NOTE_CHANGE_ANSWER, note.data,
                            note.len) != ERR_OK)
         log_debug(node->logger, "change answer lost to=%" PRIu64, waiter->origin);
@@ -207,7 +208,8 @@ void changes_on_answer(struct node *node, floe_id from, const uint8_t *data, siz
     uint64_t seq = unpack_u64(&in);
     uint64_t verdict = unpack_u64(&in);
     floe_index index = unpack_u64(&in);
-    unpack_rest(&in, fields, 3);
+    floe_term term = unpack_u64(&in);
+    unpack_rest(&in, fields, 4);
     if (unpack_end(&in) != ERR_OK || verdict >= VERDICT_COUNT) {
         log_warn(node->logger, "malformed change answer from=%" PRIu64, from);
         return;
@@ -222,6 +224,7 @@ void changes_on_answer(struct node *node, floe_id from, const uint8_t *data, siz
     }
     waiter->answered = true;
     waiter->index = index;
+    waiter->term = term;
     node->change_answered = true;
     changes_complete(node);
 }
@@ -356,7 +359,7 @@ bool changes_was_self_removed(struct node *node)
     return true;
 }
 
-void changes_on_self_removed(struct node *node, const char *how)
+void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how)
 {
     if (node->life != NODE_RUNNING)
         return;
@@ -365,8 +368,11 @@ void changes_on_self_removed(struct node *node, const char *how)
     struct waiter *waiter = TAILQ_FIRST(&node->waiters.all);
     while (waiter != NULL) {
         struct waiter *next = TAILQ_NEXT(waiter, in_all);
-        if (waiter->kind == WAITER_REMOVE && waiter->member_id == node->options.id)
+        if (waiter->kind == WAITER_REMOVE && waiter->member_id == node->options.id) {
+            waiter->term = entry != NULL ? entry->term : waiter->term;
+            waiter->index = entry != NULL ? entry->index : waiter->index;
             end_change(node, waiter, VERDICT_DONE);
+        }
         waiter = next;
     }
     requests_end_all(node);

@@ -250,8 +250,9 @@ void changes_on_removed_ack(struct node *node, floe_id from);
 void changes_tick(struct node *node);
 /* Does the directory belong to a member that was removed? */
 bool changes_was_self_removed(struct node *node);
-/* This member is out: remembers it on disk, ends everything. */
-void changes_on_self_removed(struct node *node, const char *how);
+/* This member is out: remembers it on disk, ends everything. entry removed it; NULL: the entry was
+ * not seen here (a snapshot or another member says so). */
+void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how);
 
 /* snapshots.c */
 void snapshots_maybe_start(struct node *node);

@@ -102,8 +102,8 @@ struct node_result {
     enum node_outcome outcome;
     uint64_t revision;     /* of the store after a write */
     uint64_t mod_revision; /* of the key */
-    floe_term term;        /* of the write's log entry */
-    floe_index index;
+    floe_term term;        /* of the log entry of a write or member change */
+    floe_index index;      /* 0 = not known: the member's own removal, learnt otherwise */
     const char *text; /* more about outcome, or NULL; static */
 };
 bool node_next_result(struct node *node, struct node_result *out);

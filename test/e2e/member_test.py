@@ -32,6 +32,19 @@ def test_added_node_joins_as_learner_and_is_promoted_by_itself():
         assert n4.get("from4").body == b"4"
 
 
+def test_answer_to_a_change_tells_its_place_in_the_log():
+    with Cluster() as c:
+        c.start()
+        places = []
+        for n in (c.leader(), c.followers()[0]):
+            for method in ("POST", "DELETE"):
+                r = n.request(method, "/%d" % (7 + n.id), b"http://127.0.0.1:9")
+                assert r.status == 204 and "X-Floe-Revision" not in r.headers, (r.status, r.body)
+                assert int(r.headers["X-Floe-Term"]) == n.health()["term"]
+                places.append(int(r.headers["X-Floe-Index"]))
+        assert sorted(set(places)) == places and places[-1] <= n.health()["applied"], places
+
+
 def test_removed_node_learns_of_it_and_exits_with_0():
     with Cluster() as c:
         c.start()

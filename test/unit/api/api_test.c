@@ -622,6 +622,28 @@ static void test_api_member_id_outside_its_range_is_told_the_range(void **state)
     assert_true(fake.id == UINT64_MAX - 2);
 }
 
+static void test_api_member_change_tells_its_place_in_the_log(void **state)
+{
+    (void)state;
+    for (int delete = 0; delete < 2; delete++) {
+        enum api_method method = delete ? API_DELETE : API_POST;
+        assert_false(ask(method, "/4", "a:1"));
+        result((struct node_result){.outcome = NODE_OK, .term = 3, .index = UINT64_MAX});
+        assert_int_equal(answer.status, 204);
+        assert_string_equal(header("X-Floe-Term"), "3");
+        assert_string_equal(header("X-Floe-Index"), "18446744073709551615");
+        assert_string_equal(header("X-Floe-Revision"), "(none)");
+        assert_false(ask(method, "/4", "a:1"));
+        result((struct node_result){.outcome = NODE_OK}); /* not known */
+        assert_int_equal(answer.status, 204);
+        assert_string_equal(header("X-Floe-Index"), "(none)");
+        assert_false(ask(method, "/4", "a:1"));
+        result((struct node_result){.outcome = NODE_CONFLICT, .term = 3, .index = 7});
+        expect_error(409, "member_conflict");
+        assert_string_equal(header("X-Floe-Index"), "(none)");
+    }
+}
+
 static void test_api_free_with_requests_under_way_leaks_nothing(void **state)
 {
     (void)state;
@@ -661,6 +683,7 @@ int main(void)
         TEST(test_api_status_shows_members_and_progress),
         TEST(test_api_version_names_the_version),
         TEST(test_api_member_id_outside_its_range_is_told_the_range),
+        TEST(test_api_member_change_tells_its_place_in_the_log),
         TEST(test_api_free_with_requests_under_way_leaks_nothing),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, NULL);

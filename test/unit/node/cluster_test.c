@@ -583,6 +583,45 @@ static bool is_voter(struct world *world, unsigned at, floe_id id)
     return voter;
 }
 
+static const struct node_result *change(unsigned at, bool add, floe_id id)
+{
+    uint64_t token = ++w.last_token;
+    if (add)
+        node_add_member(w.node[at], token, id, id == 8 ? "n8:1" : "n9:1", w.net.now_ms);
+    else
+        node_remove_member(w.node[at], token, id, w.net.now_ms);
+    assert_int_equal(outcome(&w, token), NODE_OK);
+    return &w.results[token];
+}
+
+static void test_node_member_change_tells_its_place_in_the_log_at_any_member(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    unsigned other = lead % 3 + 1;
+    unsigned victim = other % 3 + 1;
+    run(&w, 500);
+    struct node_status before = node_status(w.node[lead], w.net.now_ms);
+    const struct {
+        unsigned at;
+        bool add;
+        floe_id id;
+    } changes[] = {{lead, true, 8},   {other, true, 9},       {other, false, 8},
+                   {lead, false, 9},  {victim, false, victim}};
+    size_t count = sizeof changes / sizeof changes[0];
+    for (size_t i = 0; i < count; i++) {
+        /* at last: the others' disks are enough, and the leader answers only when it has applied */
+        mem_fs_hold_syncs(w.disk[lead], i == count - 1);
+        const struct node_result *result = change(changes[i].at, changes[i].add, changes[i].id);
+        assert_int_equal(result->term, before.term);
+        assert_int_equal(result->index, before.last_index + 1 + i); /* nothing else is written */
+    }
+    mem_fs_hold_syncs(w.disk[lead], false);
+    node_status_deinit(&before);
+    teardown(&w);
+}
+
 /* Member 3 was added wait_ms ago, and its configuration names only who does not lead: how long
  * until it is a voter that answers. */
 static uint64_t join_ms(uint64_t wait_ms)
@@ -642,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_identity_of_the_directory_is_checked),
         cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),
+        cmocka_unit_test(test_node_member_change_tells_its_place_in_the_log_at_any_member),
         cmocka_unit_test(test_node_joins_at_once_through_who_does_not_lead),
         cmocka_unit_test(test_node_note_of_a_wrong_length_is_ignored),
         cmocka_unit_test(test_node_change_request_for_an_id_of_the_library_is_ignored),
