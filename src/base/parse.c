@@ -18,7 +18,7 @@ enum err parse_u64(const char *text, size_t len, uint64_t *out)
     return ERR_OK;
 }
 
-#define ID_RANGE                                                                                   \
+#define ID_RANGE \
     ": an id goes from 1 to 18446744073709551613 (the library itself uses 2^64-2 and 2^64-1)"
 
 enum err parse_member_id(const char *text, size_t len, uint64_t *out, const char **why)

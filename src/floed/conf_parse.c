@@ -216,8 +216,8 @@ static enum err take_integer(struct parser *p, struct conf_value *out)
         if (p->pos > begin && p->source->text[begin] == '0')
             return refuse(p, "an integer must not begin with 0");
         if (value > (INT64_MAX - (c - '0')) / 10)
-            return refuse(p, "this integer is too large: they end at 9223372036854775807 (a larger "
-                             "id goes in quotes)");
+            return refuse(p, "this integer is too large, the last one is 9223372036854775807 (a "
+                             "larger id goes in quotes)");
         value = value * 10 + (c - '0');
         digit_before = true;
     }
