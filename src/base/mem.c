@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,4 +84,11 @@ void mem_free(void *ptr)
         installed.release(installed.arg, ptr);
     else
         free(ptr);
+}
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

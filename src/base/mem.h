@@ -23,5 +23,7 @@ void *mem_grow(void *array, size_t count, size_t *cap, size_t elem_size);
 void *mem_dup(const void *data, size_t size);
 char *mem_strdup(const char *text);
 void mem_free(void *ptr); /* NULL is allowed */
+/* Asks the C library to give free memory back to the system, where it can; takes milliseconds. */
+void mem_trim(void);
 
 #endif

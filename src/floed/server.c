@@ -168,6 +168,7 @@ static bool listen_http(struct server *server)
                                    .idle_timeout_ms = conf->http.idle_timeout_ms,
                                    .header_bytes = 3 * conf->limits.key_bytes + HEADER_ROOM,
                                    .body_bytes = conf->limits.body_bytes,
+                                   .buffered_bytes = conf->limits.pending_bytes,
                                    .connections = connection_limit(server)};
     server->http = http_server_new(server->base, server->api, &options, server->logger);
     struct buf why = {0};

@@ -151,6 +151,17 @@ static void send_response(struct evhttp_request *request, struct api_response *r
     api_response_deinit(response);
 }
 
+/* Only what has been read has a body of some size, so nothing is undone by not sending it. */
+static void bound_answer(const struct http_server *server, struct api_response *response)
+{
+    size_t len = response->body != NULL ? evbuffer_get_length(response->body) : 0;
+    if (response->head || !http_conns_is_too_much(&server->conns, len))
+        return;
+    evbuffer_free(response->body);
+    api_error_response(response, 429, "overloaded",
+                       "too many bytes of answers wait for their clients; try again");
+}
+
 void http_server_pump(struct http_server *server, uint64_t now_ms)
 {
     struct api_response response;
@@ -161,6 +172,7 @@ void http_server_pump(struct http_server *server, uint64_t now_ms)
         struct evhttp_request *request = waiting->request;
         HASH_DEL(server->waiting, waiting);
         mem_free(waiting);
+        bound_answer(server, &response);
         send_response(request, &response, server->stopping);
     }
 }
@@ -181,10 +193,10 @@ static enum api_method method_of(struct evhttp_request *request)
     return type == EVHTTP_REQ_DELETE ? API_DELETE : API_OTHER;
 }
 
-static void refuse(struct evhttp_request *request, const char *why)
+static void refuse(struct evhttp_request *request, const struct http_refusal *refusal)
 {
     struct api_response response = {.head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD};
-    api_error_response(&response, 400, "bad_request", why);
+    api_error_response(&response, refusal->status, refusal->code, refusal->text);
     send_response(request, &response, true);
 }
 
@@ -223,8 +235,10 @@ static void on_request(struct evhttp_request *request, void *arg)
     struct http_conn *conn = http_conns_on_request(&server->conns, request);
     evhttp_request_set_on_complete_cb(request, on_complete, server);
     const char *why = conn->has_nul ? "a header has a NUL byte" : http_check_framing(request);
-    if (why != NULL)
-        refuse(request, why);
+    if (conn->refusal != NULL) /* found in the last bytes of the body */
+        refuse(request, conn->refusal);
+    else if (why != NULL)
+        refuse(request, &(struct http_refusal){400, "bad_request", why});
     else
         hand_over(server, request);
 }
@@ -236,9 +250,11 @@ static struct http_options with_defaults(const struct http_options *given)
     struct http_options o = *given;
     o.header_timeout_ms = o.header_timeout_ms > 0 ? o.header_timeout_ms : 5000;
     o.body_timeout_ms = o.body_timeout_ms > 0 ? o.body_timeout_ms : 5000;
+    o.bytes_per_s = o.bytes_per_s > 0 ? o.bytes_per_s : 16384;
     o.idle_timeout_ms = o.idle_timeout_ms > 0 ? o.idle_timeout_ms : 120000;
     o.header_bytes = o.header_bytes > 0 ? o.header_bytes : 80u << 10;
     o.body_bytes = o.body_bytes > 0 ? o.body_bytes : 8u << 20;
+    o.buffered_bytes = o.buffered_bytes > 0 ? o.buffered_bytes : 64u << 20;
     o.connections = o.connections > 0 ? o.connections : 16384;
     return o;
 }
@@ -276,7 +292,9 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
     http_conns_init(&server->conns, base,
                     &(struct http_conn_limits){server->options.header_timeout_ms,
                                                server->options.body_timeout_ms,
-                                               server->options.header_bytes});
+                                               server->options.bytes_per_s,
+                                               server->options.header_bytes,
+                                               server->options.buffered_bytes});
     server->evhttp = make_evhttp(server);
     LIST_INSERT_HEAD(&servers, server, entry);
     server->scan_timer = event_new(base, -1, EV_PERSIST, on_scan, server);

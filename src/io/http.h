@@ -15,11 +15,14 @@
 
 struct http_options {
     uint32_t header_timeout_ms; /* absolute, from the first byte of a request; 0: 5000 */
-    uint32_t body_timeout_ms;   /* on top of 16 KiB/s; 0: 5000 */
+    uint32_t body_timeout_ms;   /* of body or answer, on top of the pace; 0: 5000 */
+    uint32_t bytes_per_s;       /* the pace that is asked of bodies and answers; 0: 16384 */
     uint32_t idle_timeout_ms;   /* without a byte in either direction; 0: 120000 */
     size_t header_bytes;        /* request line and headers; 0: 80 KiB: room for a key of 16 KiB in
                                  * percent encoding */
     size_t body_bytes;          /* larger: 413 before it is read; 0: 8 MiB */
+    size_t buffered_bytes;      /* requests being received and answers being sent, together; beyond:
+                                 * 429 to those that hold more than a little; 0: 64 MiB */
     size_t connections;         /* over it nobody is accepted; 0: 16384 */
 };
 

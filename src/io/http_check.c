@@ -2,6 +2,7 @@
  * (RFC 9112 11.2): whatever is ambiguous is refused. */
 #include "io/http_check.h"
 
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <stdbool.h>
 #include <string.h>
@@ -53,6 +54,21 @@ static bool is_zero(const char *value)
     return strspn(value, "0") == trimmed_len(value);
 }
 
+/* evhttp takes what lies between the first and the last space of the line for the target. */
+static bool has_blank(const char *target)
+{
+    for (; *target != '\0'; target++) {
+        if ((unsigned char)*target <= ' ' || *target == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+static bool needs_host(const struct evhttp_request *request)
+{
+    return request->major == 1 && request->minor >= 1;
+}
+
 const char *http_check_framing(struct evhttp_request *request)
 {
     const char *length = NULL;
@@ -74,6 +90,10 @@ const char *http_check_framing(struct evhttp_request *request)
         if (seen != NULL)
             *seen = header->value;
     }
+    if (has_blank(evhttp_request_get_uri(request)))
+        return "the request target has a blank or a control character: encode it with %";
+    if (host == NULL && needs_host(request))
+        return "the Host header is missing";
     if (length != NULL && encoding != NULL)
         return "Content-Length and Transfer-Encoding exclude each other";
     if (length != NULL && !is_digits(length))
@@ -98,6 +118,7 @@ const char *http_check_phrase(int status)
         {400, "Bad Request"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
         {409, "Conflict"},
         {412, "Precondition Failed"},
         {413, "Content Too Large"},

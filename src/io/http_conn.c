@@ -1,25 +1,23 @@
 /*
  * Watching connections beside evhttp 2.1.12, only with public calls. The input's evbuffer callback
- * sees every byte as it comes and follows the lines of a request up to the empty one; ending a
- * connection is left to evhttp by telling it of a time-out.
+ * sees every byte as it comes and follows the lines of a request up to the empty one and the chunks
+ * behind it; the output's sees how fast an answer leaves.
  */
 #include "io/http_conn.h"
-#include "api/api.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "io/clock.h"
-#include "io/http_check.h"
 
+#include <ctype.h>
 #include <event2/buffer.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define BODY_BYTES_PER_S 16384
-#define LINGER_MS 2000
-#define LINGER_BYTES (16u << 20)
+#define LITTLE_BYTES 4096         /* who holds no more is not refused for what all hold */
+#define SINGLE_WRITE (256u << 10) /* bytes a system call */
+#define TRIM_BYTES (8u << 20)     /* memory is given back to the system after a peak above */
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg);
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg);
@@ -30,17 +28,38 @@ static void unwatch(struct http_conn *conn)
 {
     (void)evbuffer_remove_cb(bufferevent_get_input(conn->bev), on_input, conn);
     (void)evbuffer_remove_cb(bufferevent_get_output(conn->bev), on_output, conn);
-    if (conn->has_page)
-        TAILQ_REMOVE(&conn->owner->pages, conn, next_page);
-    conn->has_page = false;
+    http_page_cancel(conn);
+}
+
+/* Brings what is counted for this connection up to date. */
+static void recount(struct http_conn *conn)
+{
+    struct http_conns *conns = conn->owner;
+    bool is_request = conn->refusal == NULL &&
+                      (conn->phase == HTTP_CONN_HEADERS || conn->phase == HTTP_CONN_BODY);
+    bool is_busy = conn->phase == HTTP_CONN_BUSY;
+    size_t input = 0;
+    if (is_request) /* evhttp has taken a part of the body into the request already */
+        input = conn->header_bytes + (conn->phase == HTTP_CONN_BODY ? conn->passed_bytes : 0);
+    else if (is_busy)
+        input = evbuffer_get_length(bufferevent_get_input(conn->bev));
+    size_t output = is_busy ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
+    conns->buffered_bytes += input + output;
+    conns->buffered_bytes -= conn->input_bytes + conn->output_bytes;
+    conn->input_bytes = input;
+    conn->output_bytes = output;
+    if (conns->buffered_bytes > conns->peak_bytes)
+        conns->peak_bytes = conns->buffered_bytes;
 }
 
 static void forget(struct http_conn *conn)
 {
     struct http_conns *conns = conn->owner;
     unwatch(conn);
-    if (conn->phase == HTTP_CONN_LINGER)
+    if (conn->phase >= HTTP_CONN_LINGER)
         bufferevent_setcb(conn->bev, NULL, NULL, NULL, NULL);
+    conn->phase = HTTP_CONN_OVER;
+    recount(conn);
     HASH_DEL(conns->by_bev, conn);
     TAILQ_REMOVE(&conns->all, conn, next);
     conns->count--;
@@ -56,6 +75,7 @@ struct bufferevent *http_conns_accept(struct http_conns *conns)
     conn->owner = conns;
     conn->bev = bev;
     bufferevent_incref(bev);
+    (void)bufferevent_set_max_single_write(bev, SINGLE_WRITE);
     ASSERT(evbuffer_add_cb(bufferevent_get_input(bev), on_input, conn) != NULL);
     ASSERT(evbuffer_add_cb(bufferevent_get_output(bev), on_output, conn) != NULL);
     HASH_ADD(hh, conns->by_bev, bev, sizeof conn->bev, conn);
@@ -85,16 +105,40 @@ static void begin_request(struct http_conn *conn, uint64_t now_ms)
     conn->first_line_bytes = 0;
     conn->has_first_line = false;
     conn->has_nul = false;
+    conn->matched_bytes = 0;
+    conn->is_chunked = false;
+    conn->chunk = (struct http_chunk){0};
     int fd = bufferevent_getfd(conn->bev);
     int one = 1; /* answers to pipelined requests must not wait for each other's acknowledgement */
     if (fd >= 0)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-static void set_body_deadline(struct http_conn *conn)
+static void begin_pace(struct http_conn *conn, uint64_t now_ms)
 {
+    conn->began_ms = now_ms;
+    conn->passed_bytes = 0;
+    conn->deadline_ms = now_ms + conn->owner->limits.body_timeout_ms;
+}
+
+static void pass(struct http_conn *conn, size_t bytes)
+{
+    conn->passed_bytes += bytes;
     conn->deadline_ms = conn->began_ms + conn->owner->limits.body_timeout_ms +
-                        conn->body_bytes * 1000 / BODY_BYTES_PER_S;
+                        conn->passed_bytes * 1000 / conn->owner->limits.bytes_per_s;
+}
+
+/* One byte of a header line that is not its end. */
+static void scan_header_byte(struct http_conn *conn, char c)
+{
+    static const char name[] = "transfer-encoding:";
+    if (c == '\r')
+        return;
+    if (conn->matched_bytes == conn->line_bytes && conn->matched_bytes < sizeof name - 1 &&
+        tolower((unsigned char)c) == name[conn->matched_bytes])
+        conn->matched_bytes++;
+    conn->line_bytes++;
+    conn->is_chunked = conn->is_chunked || conn->matched_bytes == sizeof name - 1;
 }
 
 /* Follows header lines; returns how many of the bytes belong to the headers. */
@@ -105,20 +149,28 @@ static size_t scan_headers(struct http_conn *conn, const char *bytes, size_t len
         conn->header_bytes++;
         conn->first_line_bytes += conn->has_first_line ? 0 : 1;
         if (bytes[i] != '\n') {
-            conn->line_bytes += bytes[i] != '\r' ? 1 : 0;
+            scan_header_byte(conn, bytes[i]);
             continue;
         }
         bool is_end = conn->line_bytes == 0 && conn->has_first_line;
         conn->has_first_line = conn->has_first_line || conn->line_bytes > 0;
         conn->line_bytes = 0;
+        conn->matched_bytes = 0;
         if (is_end) {
             conn->phase = HTTP_CONN_BODY;
-            conn->began_ms = now_ms;
-            conn->body_bytes = 0;
-            set_body_deadline(conn);
+            begin_pace(conn, now_ms);
             return i + 1;
         }
     }
+    return len;
+}
+
+/* Follows the body; returns how many of the bytes are of interest: all. */
+static size_t scan_body(struct http_conn *conn, const char *bytes, size_t len)
+{
+    pass(conn, len);
+    if (conn->is_chunked && !http_chunk_feed(&conn->chunk, bytes, len))
+        http_page_refuse(conn, &http_refusal_chunk);
     return len;
 }
 
@@ -129,23 +181,46 @@ static void observe(struct http_conn *conn, struct evbuffer *input, size_t offse
     size_t len = evbuffer_get_length(input);
     if (conn->phase == HTTP_CONN_IDLE && offset < len)
         begin_request(conn, now_ms);
-    while (conn->phase == HTTP_CONN_HEADERS && offset < len) {
+    bool is_ours = conn->phase == HTTP_CONN_HEADERS || conn->phase == HTTP_CONN_BODY;
+    while (is_ours && offset < len) {
         struct evbuffer_ptr at;
         struct evbuffer_iovec part;
         ASSERT(evbuffer_ptr_set(input, &at, offset, EVBUFFER_PTR_SET) == 0);
         ASSERT(evbuffer_peek(input, -1, &at, &part, 1) >= 1);
-        offset += scan_headers(conn, part.iov_base, part.iov_len, now_ms);
+        offset += conn->phase == HTTP_CONN_HEADERS
+                      ? scan_headers(conn, part.iov_base, part.iov_len, now_ms)
+                      : scan_body(conn, part.iov_base, part.iov_len);
     }
-    if (conn->phase == HTTP_CONN_BODY && offset < len) {
-        conn->body_bytes += len - offset;
-        set_body_deadline(conn);
+    recount(conn);
+    if (conn->input_bytes > LITTLE_BYTES &&
+        conn->owner->buffered_bytes > conn->owner->limits.buffered_bytes) {
+        http_page_refuse(conn, &http_refusal_overloaded);
+        recount(conn); /* its bytes go in this turn: nobody else has to be refused for them */
     }
 }
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
-    if (info->n_added > 0)
-        observe(arg, input, evbuffer_get_length(input) - info->n_added);
+    struct http_conn *conn = arg;
+    if (info->n_added > 0 && conn->phase <= HTTP_CONN_BODY)
+        observe(conn, input, evbuffer_get_length(input) - info->n_added);
+    else if (conn->phase == HTTP_CONN_BUSY)
+        recount(conn);
+}
+
+static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
+{
+    (void)output;
+    struct http_conn *conn = arg;
+    if (conn->phase == HTTP_CONN_BUSY) {
+        if (conn->output_bytes == 0)
+            begin_pace(conn, clock_now_ms());
+        pass(conn, info->n_deleted);
+        recount(conn);
+    } else if (info->n_added > 0 &&
+               (conn->phase == HTTP_CONN_HEADERS || conn->phase == HTTP_CONN_BODY)) {
+        http_page_due(conn); /* evhttp is still writing a page of its own */
+    }
 }
 
 static void on_evhttp_close(struct evhttp_connection *evcon, void *arg)
@@ -160,6 +235,7 @@ struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_
 {
     struct http_conn *conn = find(conns, request);
     conn->phase = HTTP_CONN_BUSY;
+    recount(conn);
     if (!conn->has_closecb) {
         conn->has_closecb = true;
         evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_evhttp_close,
@@ -171,85 +247,13 @@ struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_
 void http_conns_on_answered(struct http_conns *conns, struct evhttp_request *request)
 {
     struct http_conn *conn = find(conns, request);
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_CONNECT) {
+        conn->phase = HTTP_CONN_ENDING; /* evhttp would keep it, whatever was asked or answered */
+        http_page_due(conn);
+        return;
+    }
     conn->phase = HTTP_CONN_IDLE;
     observe(conn, bufferevent_get_input(conn->bev), 0); /* the next one, if it is pipelined */
-}
-
-/* ---- evhttp's own pages ---------------------------------------------------------------------- */
-
-static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
-{
-    (void)output;
-    struct http_conn *conn = arg;
-    bool is_own = conn->phase == HTTP_CONN_HEADERS || conn->phase == HTTP_CONN_BODY;
-    if (info->n_added == 0 || !is_own || conn->has_page)
-        return;
-    /* evhttp is still writing; the event comes after its callback and before the next poll */
-    conn->has_page = true;
-    TAILQ_INSERT_TAIL(&conn->owner->pages, conn, next_page);
-    event_active(conn->owner->page_event, 0, 0);
-}
-
-static void make_refusal(const struct http_conn *conn, int status, struct api_response *out)
-{
-    /* for too many bytes of headers evhttp's answer is 400, too */
-    size_t max = conn->owner->limits.header_bytes;
-    if (conn->first_line_bytes > max)
-        api_error_response(out, 414, "target_too_long", "the request line is too long");
-    else if (conn->header_bytes > max)
-        api_error_response(out, 431, "headers_too_large", "the headers are too large");
-    else if (status == 413)
-        api_error_response(out, 413, "body_too_large", "the body is over the limit of this server");
-    else if (status == 417)
-        api_error_response(out, 417, "bad_expectation", "only 100-continue can be expected");
-    else if (status == 501)
-        api_error_response(out, 501, "unknown_method", "no such method");
-    else
-        api_error_response(out, 400, "bad_request", "this is not a well-formed HTTP request");
-}
-
-static void write_refusal(struct evbuffer *output, struct api_response *response)
-{
-    (void)evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\n", response->status,
-                              http_check_phrase(response->status));
-    for (size_t i = 0; i < response->header_count; i++)
-        (void)evbuffer_add_printf(output, "%s: %s\r\n", response->headers[i].name,
-                                  response->headers[i].value);
-    (void)evbuffer_add_printf(output, "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-                              evbuffer_get_length(response->body));
-    (void)evbuffer_add_buffer(output, response->body);
-}
-
-static void replace_page(struct http_conn *conn)
-{
-    struct evbuffer *output = bufferevent_get_output(conn->bev);
-    char line[16] = {0};
-    int status = 0;
-    ev_ssize_t got = evbuffer_copyout(output, line, sizeof line - 1);
-    if (got < 12 || sscanf(line, "HTTP/%*d.%*d %d", &status) != 1 || status < 200)
-        return; /* 100 Continue */
-    struct api_response response = {0};
-    make_refusal(conn, status, &response);
-    conn->phase = HTTP_CONN_REFUSED;
-    (void)evbuffer_unfreeze(output, 1); /* bufferevents keep others from draining their output */
-    (void)evbuffer_drain(output, evbuffer_get_length(output));
-    write_refusal(output, &response);
-    (void)evbuffer_freeze(output, 1);
-    api_response_deinit(&response);
-}
-
-static void on_pages(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct http_conns *conns = arg;
-    struct http_conn *conn;
-    while ((conn = TAILQ_FIRST(&conns->pages)) != NULL) {
-        TAILQ_REMOVE(&conns->pages, conn, next_page);
-        conn->has_page = false;
-        if (conn->phase == HTTP_CONN_HEADERS || conn->phase == HTTP_CONN_BODY)
-            replace_page(conn);
-    }
 }
 
 /* ---- the scan -------------------------------------------------------------------------------- */
@@ -261,54 +265,55 @@ static bool is_dropped(const struct http_conn *conn)
     return on_event == NULL; /* evhttp always has one while it lives */
 }
 
-static void discard(struct bufferevent *bev, void *arg)
+static void scan_late(struct http_conn *conn)
 {
-    struct http_conn *conn = arg;
-    struct evbuffer *input = bufferevent_get_input(bev);
-    conn->body_bytes += evbuffer_get_length(input);
-    (void)evbuffer_drain(input, evbuffer_get_length(input));
-    if (conn->body_bytes > LINGER_BYTES)
-        forget(conn);
-}
-
-static void on_linger_end(struct bufferevent *bev, short what, void *arg)
-{
-    (void)bev;
-    (void)what;
-    forget(arg);
-}
-
-/* Closing with unread bytes resets the connection, and the client may lose the answer that says
- * why: a refused body is read and thrown away for a while. */
-static void linger(struct http_conn *conn, uint64_t now_ms)
-{
-    unwatch(conn);
-    conn->phase = HTTP_CONN_LINGER;
-    conn->deadline_ms = now_ms + LINGER_MS;
-    conn->body_bytes = 0;
-    bufferevent_setcb(conn->bev, discard, NULL, on_linger_end, conn);
-    bufferevent_set_timeouts(conn->bev, NULL, NULL);
-    (void)evbuffer_drain(bufferevent_get_input(conn->bev),
-                         evbuffer_get_length(bufferevent_get_input(conn->bev)));
-    if (bufferevent_enable(conn->bev, EV_READ) != 0)
-        forget(conn);
+    switch (conn->phase) {
+    case HTTP_CONN_HEADERS:
+    case HTTP_CONN_BODY: http_page_refuse(conn, &http_refusal_late); return;
+    case HTTP_CONN_BUSY:
+        if (conn->output_bytes == 0)
+            return; /* the request waits, for which its client can do nothing */
+        conn->phase = HTTP_CONN_ENDING;
+        http_page_due(conn);
+        return;
+    case HTTP_CONN_REFUSING:
+        conn->phase = HTTP_CONN_ENDING;
+        http_page_due(conn);
+        return;
+    case HTTP_CONN_LINGER: forget(conn); return;
+    case HTTP_CONN_IDLE:
+    case HTTP_CONN_ENDING:
+    case HTTP_CONN_REFUSED:
+    case HTTP_CONN_OVER: return;
+    }
 }
 
 static void scan_one(struct http_conn *conn, uint64_t now_ms)
 {
-    if (conn->phase == HTTP_CONN_LINGER) {
-        if (now_ms >= conn->deadline_ms)
+    if (conn->phase == HTTP_CONN_OVER) {
+        forget(conn);
+    } else if (conn->phase != HTTP_CONN_LINGER && is_dropped(conn)) {
+        if (conn->phase != HTTP_CONN_REFUSED) {
             forget(conn);
-    } else if (is_dropped(conn)) {
-        if (conn->phase == HTTP_CONN_REFUSED)
-            linger(conn, now_ms);
-        else
-            forget(conn);
-    } else if ((conn->phase == HTTP_CONN_HEADERS || conn->phase == HTTP_CONN_BODY) &&
-               now_ms >= conn->deadline_ms) {
-        conn->phase = HTTP_CONN_IDLE; /* told once */
-        bufferevent_trigger_event(conn->bev, BEV_EVENT_READING | BEV_EVENT_TIMEOUT, 0);
+            return;
+        }
+        unwatch(conn);
+        http_page_linger(conn, now_ms);
+    } else if (now_ms >= conn->deadline_ms) {
+        scan_late(conn);
     }
+}
+
+/* What many small pieces have taken stays with the allocator otherwise. One scan later: libevent
+ * frees a bufferevent in the turn after its last reference has gone. */
+static void give_memory_back(struct http_conns *conns)
+{
+    if (conns->is_trim_due)
+        mem_trim();
+    conns->is_trim_due =
+        conns->peak_bytes >= TRIM_BYTES && conns->buffered_bytes <= conns->peak_bytes / 8;
+    if (conns->is_trim_due)
+        conns->peak_bytes = conns->buffered_bytes;
 }
 
 void http_conns_scan(struct http_conns *conns, uint64_t now_ms)
@@ -318,6 +323,13 @@ void http_conns_scan(struct http_conns *conns, uint64_t now_ms)
         next = TAILQ_NEXT(conn, next);
         scan_one(conn, now_ms);
     }
+    give_memory_back(conns);
+}
+
+bool http_conns_is_too_much(const struct http_conns *conns, size_t answer_bytes)
+{
+    return answer_bytes > LITTLE_BYTES &&
+           conns->buffered_bytes + answer_bytes > conns->limits.buffered_bytes;
 }
 
 size_t http_conns_busy(const struct http_conns *conns)
@@ -334,9 +346,7 @@ void http_conns_init(struct http_conns *conns, struct event_base *base,
 {
     *conns = (struct http_conns){.base = base, .limits = *limits};
     TAILQ_INIT(&conns->all);
-    TAILQ_INIT(&conns->pages);
-    conns->page_event = event_new(base, -1, 0, on_pages, conns);
-    ASSERT_MSG(conns->page_event != NULL, "out of memory");
+    http_pages_init(conns, base);
 }
 
 void http_conns_deinit(struct http_conns *conns)
@@ -344,6 +354,6 @@ void http_conns_deinit(struct http_conns *conns)
     struct http_conn *conn;
     while ((conn = TAILQ_FIRST(&conns->all)) != NULL)
         forget(conn);
-    event_free(conns->page_event);
+    http_pages_deinit(conns);
     *conns = (struct http_conns){0};
 }

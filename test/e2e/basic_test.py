@@ -157,6 +157,12 @@ def test_malformed_requests_are_refused():
                      b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n"):
             got = raw(n.http_port, b"PUT /m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + head + b"\r\nabc", 15)
             assert got.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), (head, got[:200])
+        for chunk in (b"zz\r\n", b"-3\r\nabc\r\n", b"3;a=b\r\nabc\r\n"):
+            got = raw(n.http_port, b"PUT /m HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk, 15)
+            assert got.startswith(b"HTTP/1.1 400") and b"bad_chunk" in got, (chunk, got[:200])
+        for start in (b"GET /m HTTP/1.1\r\n", b"GET /m n HTTP/1.1\r\nHost: x\r\n"):
+            got = raw(n.http_port, start + b"\r\n", 15)
+            assert got.startswith(b"HTTP/1.1 400"), (start, got[:200])
         assert n.get("m").status == 404
 
 

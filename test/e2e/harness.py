@@ -242,6 +242,8 @@ async def _writer(port, jobs, results, depth):
                     if line.lower().startswith(b"content-length:") and int(line[15:]) > 0:
                         await reader.readexactly(int(line[15:]))
                 results[pending.pop(0)] = status
+                if b"\r\nconnection: close" in head.lower():
+                    break
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:

@@ -17,7 +17,7 @@ COLUMNS = 100
 
 # Headers of the C library that give neither clock, socket, file descriptor nor randomness.
 PURE = {"inttypes.h", "limits.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h",
-        "stdlib.h", "string.h", "strings.h", "sys/queue.h"}
+        "malloc.h", "stdlib.h", "string.h", "strings.h", "sys/queue.h"}
 # folder: (folders besides its own and base, outside headers besides PURE)
 FLOORS = {
     "base": ((), {"arpa/inet.h"}),  # inet_pton reads no network
