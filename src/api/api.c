@@ -16,13 +16,6 @@ struct api *api_new(struct node *node, const struct api_limits *limits, const st
     return api;
 }
 
-static void pending_free(struct api *api, struct api_pending *pending)
-{
-    HASH_DEL(api->pending, pending);
-    buf_deinit(&pending->key);
-    mem_free(pending);
-}
-
 static struct api_response take_ready(struct api *api)
 {
     struct api_queued *first = STAILQ_FIRST(&api->ready);
@@ -43,22 +36,8 @@ void api_free(struct api *api)
     struct api_pending *pending;
     struct api_pending *next;
     HASH_ITER(hh, api->pending, pending, next)
-    pending_free(api, pending);
+    api_pending_free(api, pending);
     mem_free(api);
-}
-
-struct api_pending *api_pending_add(struct api *api, const struct api_call *call,
-                                    enum api_pending_kind kind)
-{
-    struct api_pending *pending = NULL;
-    HASH_FIND(hh, api->pending, &call->token, sizeof call->token, pending);
-    ASSERT_MSG(pending == NULL, "two requests with one token");
-    pending = mem_calloc(1, sizeof *pending);
-    pending->token = call->token;
-    pending->kind = kind;
-    pending->head = call->request->method == API_HEAD;
-    HASH_ADD(hh, api->pending, token, sizeof pending->token, pending);
-    return pending;
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -204,6 +183,6 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
     ASSERT_MSG(pending != NULL, "a result without a request, or a second one");
     *out = (struct api_response){.token = result.token, .head = pending->head};
     respond_result(api, pending, &result, out);
-    pending_free(api, pending);
+    api_pending_free(api, pending);
     return true;
 }

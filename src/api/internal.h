@@ -121,6 +121,7 @@ struct api_call {
 /* To be called before the node gets the request. */
 struct api_pending *api_pending_add(struct api *api, const struct api_call *call,
                                     enum api_pending_kind kind);
+void api_pending_free(struct api *api, struct api_pending *pending);
 
 /* key.c */
 bool api_key_handle(struct api *api, struct api_call *call, struct api_response *out);

@@ -1,7 +1,29 @@
-/* A candidate counts votes of its own kind, and gives way to a leader of its term. */
-#include "raft/raft.h"
+/* A candidate counts votes of its own kind, leads when it has won, and gives way to a leader of its
+ * term. */
+#include "raft/core.h"
+
+#include "base/assert.h"
 
 #include <inttypes.h>
+
+void raft_become_leader(struct floe_raft *r)
+{
+    ASSERT_MSG(r->state != FLOE_STATE_FOLLOWER, "follower to leader");
+    raft_reset(r, r->term);
+    r->lead = r->id;
+    r->state = FLOE_STATE_LEADER;
+    struct raft_progress *self = raft_tracker_find(&r->trk, r->id);
+    if (self != NULL) {
+        raft_progress_become_replicate(self);
+        self->recent_active = true;
+    }
+    /* changes of earlier terms may lie unapplied in the log: wait for them all */
+    r->pending_conf_index = raft_log_last_index(&r->log);
+    struct floe_entry empty = {.type = FLOE_ENTRY_NORMAL};
+    bool appended = raft_append_entries(r, &empty, 1);
+    ASSERT_MSG(appended, "an empty entry is never over the limit");
+    raft_info(&r->logger, "%" PRIx64 " became leader at term %" PRIu64, r->id, r->term);
+}
 
 static void count_vote(struct floe_raft *r, const struct floe_message *m)
 {

@@ -222,6 +222,13 @@ void describe_progress(struct buf *out, const struct floe_progress *progress)
                    progress->inflight_full ? "[full]" : "");
 }
 
+void describe_tracked(struct buf *out, const struct raft_progress *pr)
+{
+    struct floe_progress picture = raft_progress_export(pr);
+    buf_clear(out);
+    describe_progress(out, &picture);
+}
+
 void describe_progress_map(struct buf *out, const struct floe_progress *progress, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

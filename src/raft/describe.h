@@ -42,6 +42,8 @@ void describe_hard_state(struct buf *out, const struct floe_hard_state *hard_sta
 void describe_soft_state(struct buf *out, const struct floe_soft_state *soft_state);
 /* "StateProbe match=0 next=1 ...", without the id: line */
 void describe_progress(struct buf *out, const struct floe_progress *progress);
+/* The same of the inside; out is cleared first. */
+void describe_tracked(struct buf *out, const struct raft_progress *pr);
 /* "1: StateProbe ...": lines */
 void describe_progress_map(struct buf *out, const struct floe_progress *progress, size_t count);
 /* {C}: "voters=(1 2)&&(1) learners=(3)": line. Of a ConfState and of a configuration. */

@@ -1,5 +1,5 @@
 /* Campaigns and votes (thesis 3.4, 3.6.1, 4.2.3, 9.6). */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include "base/assert.h"
 

@@ -1,18 +1,10 @@
 /* A follower follows: it appends, answers, and forwards what is the leader's business. */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
-
-void raft_push_read_state(struct floe_raft *r, floe_index index, struct floe_blob *context)
-{
-    r->read_states = mem_grow(r->read_states, r->read_state_count, &r->read_state_cap,
-                              sizeof *r->read_states);
-    r->read_states[r->read_state_count++] =
-        (struct floe_read_state){.index = index, .context = floe_blob_ref(context)};
-}
 
 /* ---- what comes from a leader -------------------------------------------------------------------- */
 

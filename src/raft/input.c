@@ -1,5 +1,5 @@
 /* The calls of floe/raft.h that make a message of themselves, bootstrap, and those that look. */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include "base/assert.h"
 #include "base/mem.h"

@@ -2,7 +2,7 @@
 #include "raft/invariants.h"
 
 #include "raft/ids.h"
-#include "raft/raft.h"
+#include "raft/core.h"
 
 static const char *check_positions(const struct floe_raft *r)
 {

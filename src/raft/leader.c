@@ -1,5 +1,5 @@
 /* What a leader makes of its messages: its own, and those about a member's progress. */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include "base/assert.h"
 #include "raft/describe.h"
@@ -92,8 +92,7 @@ static void log_progress(const struct floe_raft *r, const char *what,
     if (r->logger.fn == NULL)
         return;
     struct buf text = {0};
-    struct floe_progress picture = raft_progress_export(pr);
-    describe_progress(&text, &picture);
+    describe_tracked(&text, pr);
     raft_debug(&r->logger, "%" PRIx64 " %s %" PRIx64 "%s [%s]", r->id, what, pr->id, tail,
                buf_str(&text));
     buf_deinit(&text);

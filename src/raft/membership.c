@@ -1,5 +1,5 @@
 /* The applied configuration changes: by an entry, or by a snapshot (thesis 4, 5.3). */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include "base/assert.h"
 #include "raft/describe.h"

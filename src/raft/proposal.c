@@ -1,5 +1,5 @@
 /* Proposals at the leader: which are taken, and what becomes of membership changes among them. */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -7,47 +7,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-
-/* The first oversized proposal passes, so that a limit can never block for ever; empty entries
- * always do. */
-static bool increase_uncommitted(struct floe_raft *r, uint64_t payload_size)
-{
-    if (r->uncommitted_size > 0 && payload_size > 0 &&
-        (payload_size > r->max_uncommitted_size ||
-         r->uncommitted_size > r->max_uncommitted_size - payload_size))
-        return false;
-    r->uncommitted_size += payload_size;
-    return true;
-}
-
-void raft_reduce_uncommitted(struct floe_raft *r, uint64_t payload_size)
-{
-    /* a follower that became leader applies what it never counted */
-    r->uncommitted_size -= payload_size < r->uncommitted_size ? payload_size : r->uncommitted_size;
-}
-
-bool raft_append_entries(struct floe_raft *r, const struct floe_entry *entries, size_t count)
-{
-    if (!increase_uncommitted(r, raft_payloads_size(entries, count))) {
-        raft_warn(&r->logger,
-                  "%" PRIx64 " appending new entries to log would exceed uncommitted entry size "
-                  "limit; dropping proposal",
-                  r->id);
-        return false;
-    }
-    floe_index last = raft_log_last_index(&r->log);
-    struct floe_entry *placed = floe_entries_copy(entries, count);
-    for (size_t i = 0; i < count; i++) {
-        placed[i].term = r->term;
-        placed[i].index = last + 1 + i;
-    }
-    raft_log_append(&r->log, placed, count);
-    floe_entries_free(placed, count);
-    /* the own acknowledgement counts when the entries are durable (thesis 10.2.1) */
-    raft_send(r, (struct floe_message){
-                     .type = FLOE_MSG_APP_RESP, .to = r->id, .index = last + count});
-    return true;
-}
 
 /* ---- membership changes among proposals ------------------------------------------------------------- */
 

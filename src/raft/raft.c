@@ -1,36 +1,12 @@
-/* Starting, roles, ticks, and the outbox: what all roles share. */
-#include "raft/raft.h"
+/* Starting from what is stored, and ticks. */
+#include "raft/core.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "raft/confchange.h"
-#include "raft/describe.h"
 #include "raft/ids.h"
 
 #include <inttypes.h>
-#include <string.h>
-
-void raft_outbox_push(struct raft_outbox *box, struct floe_message message)
-{
-    box->list = mem_grow(box->list, box->count, &box->cap, sizeof *box->list);
-    box->list[box->count++] = message;
-}
-
-void raft_outbox_deinit(struct raft_outbox *box)
-{
-    floe_messages_free(box->list, box->count);
-    *box = (struct raft_outbox){0};
-}
-
-struct floe_soft_state raft_soft_state(const struct floe_raft *r)
-{
-    return (struct floe_soft_state){.lead = r->lead, .state = r->state};
-}
-
-struct floe_hard_state raft_hard_state(const struct floe_raft *r)
-{
-    return (struct floe_hard_state){.term = r->term, .vote = r->vote, .commit = r->log.committed};
-}
 
 /* ---- starting ----------------------------------------------------------------------------------- */
 
@@ -176,100 +152,6 @@ void floe_raft_free(struct floe_raft *r)
     mem_free(r);
 }
 
-/* ---- roles --------------------------------------------------------------------------------------- */
-
-static void draw_election_timeout(struct floe_raft *r)
-{
-    r->randomized_election_timeout =
-        r->election_timeout + (uint32_t)prng_below(&r->prng, r->election_timeout);
-}
-
-static void reset_progress(struct floe_raft *r)
-{
-    floe_index last = raft_log_last_index(&r->log);
-    for (size_t i = 0; i < r->trk.progress.count; i++) {
-        struct raft_progress *pr = &r->trk.progress.item[i];
-        struct raft_inflights window = pr->inflights;
-        raft_inflights_reset(&window);
-        *pr = (struct raft_progress){.id = pr->id,
-                                     .match = pr->id == r->id ? last : 0,
-                                     .next = last + 1,
-                                     .is_learner = pr->is_learner,
-                                     .inflights = window};
-    }
-}
-
-static void reset(struct floe_raft *r, floe_term term)
-{
-    if (r->term != term) {
-        ASSERT(term > r->term);
-        r->term = term;
-        r->vote = FLOE_ID_NONE;
-    }
-    r->lead = FLOE_ID_NONE;
-    r->election_elapsed = 0;
-    r->heartbeat_elapsed = 0;
-    draw_election_timeout(r);
-    r->lead_transferee = FLOE_ID_NONE;
-    raft_tracker_reset_votes(&r->trk);
-    reset_progress(r);
-    r->pending_conf_index = 0;
-    r->uncommitted_size = 0;
-    raft_read_only_reset(&r->read_only);
-}
-
-void raft_become_follower(struct floe_raft *r, floe_term term, floe_id lead)
-{
-    reset(r, term);
-    r->lead = lead;
-    r->state = FLOE_STATE_FOLLOWER;
-    raft_info(&r->logger, "%" PRIx64 " became follower at term %" PRIu64, r->id, r->term);
-}
-
-void raft_become_candidate(struct floe_raft *r)
-{
-    ASSERT_MSG(r->state != FLOE_STATE_LEADER, "leader to candidate");
-    reset(r, r->term + 1);
-    r->vote = r->id;
-    r->state = FLOE_STATE_CANDIDATE;
-    raft_info(&r->logger, "%" PRIx64 " became candidate at term %" PRIu64, r->id, r->term);
-}
-
-/* Term and vote stay, and so does the timer: a pre-vote must leave no trace (thesis 9.6). */
-void raft_become_pre_candidate(struct floe_raft *r)
-{
-    ASSERT_MSG(r->state != FLOE_STATE_LEADER, "leader to pre-candidate");
-    raft_tracker_reset_votes(&r->trk);
-    r->lead = FLOE_ID_NONE;
-    r->state = FLOE_STATE_PRE_CANDIDATE;
-    raft_info(&r->logger, "%" PRIx64 " became pre-candidate at term %" PRIu64, r->id, r->term);
-}
-
-void raft_become_leader(struct floe_raft *r)
-{
-    ASSERT_MSG(r->state != FLOE_STATE_FOLLOWER, "follower to leader");
-    reset(r, r->term);
-    r->lead = r->id;
-    r->state = FLOE_STATE_LEADER;
-    struct raft_progress *self = raft_tracker_find(&r->trk, r->id);
-    if (self != NULL) {
-        raft_progress_become_replicate(self);
-        self->recent_active = true;
-    }
-    /* changes of earlier terms may lie unapplied in the log: wait for them all */
-    r->pending_conf_index = raft_log_last_index(&r->log);
-    struct floe_entry empty = {.type = FLOE_ENTRY_NORMAL};
-    bool appended = raft_append_entries(r, &empty, 1);
-    ASSERT_MSG(appended, "an empty entry is never over the limit");
-    raft_info(&r->logger, "%" PRIx64 " became leader at term %" PRIu64, r->id, r->term);
-}
-
-bool raft_promotable(const struct floe_raft *r)
-{
-    const struct raft_progress *self = raft_tracker_find(&r->trk, r->id);
-    return self != NULL && !self->is_learner && !raft_log_has_snapshot(&r->log);
-}
-
 /* ---- ticks ------------------------------------------------------------------------------------------ */
 
 static void step_self(struct floe_raft *r, enum floe_message_type type)
@@ -311,72 +193,4 @@ void floe_raft_tick(struct floe_raft *r)
         tick_heartbeat(r);
     else
         tick_election(r);
-}
-
-/* ---- sending ------------------------------------------------------------------------------------------ */
-
-static bool waits_for_append(enum floe_message_type type)
-{
-    return type == FLOE_MSG_APP_RESP || type == FLOE_MSG_VOTE_RESP ||
-           type == FLOE_MSG_PRE_VOTE_RESP;
-}
-
-static bool brings_its_term(enum floe_message_type type)
-{
-    return type == FLOE_MSG_VOTE || type == FLOE_MSG_VOTE_RESP || type == FLOE_MSG_PRE_VOTE ||
-           type == FLOE_MSG_PRE_VOTE_RESP;
-}
-
-void raft_send(struct floe_raft *r, struct floe_message m)
-{
-    if (m.from == FLOE_ID_NONE)
-        m.from = r->id;
-    if (brings_its_term(m.type)) {
-        ASSERT(m.term != 0);
-    } else {
-        /* proposals and reads are forwarded as if they had been made there: no term */
-        bool forwarded = m.type == FLOE_MSG_PROP || m.type == FLOE_MSG_READ_INDEX;
-        m.term = forwarded ? 0 : r->term;
-    }
-    if (waits_for_append(m.type)) {
-        raft_outbox_push(&r->msgs_after_append, m);
-        return;
-    }
-    ASSERT_MSG(m.to != r->id, "a message to oneself");
-    raft_outbox_push(&r->msgs, m);
-}
-
-/* ---- applying ------------------------------------------------------------------------------------------ */
-
-/* The leader leaves a joint configuration by itself once the change into it is applied. */
-static void leave_joint(struct floe_raft *r)
-{
-    struct floe_entry entry = {.type = FLOE_ENTRY_CONF_CHANGE_V2, .type_set = true};
-    struct floe_message message = {.type = FLOE_MSG_PROP, .entries = &entry, .entry_count = 1};
-    struct buf config = {0};
-    describe_config(&config, &r->trk.config);
-    enum floe_err err = raft_propose_at_leader(r, &message);
-    if (err != FLOE_OK)
-        raft_debug(&r->logger,
-                   "not initiating automatic transition out of joint configuration %s: %s",
-                   buf_str(&config), floe_strerror(err));
-    else
-        raft_info(&r->logger, "initiating automatic transition out of joint configuration %s",
-                  buf_str(&config));
-    buf_deinit(&config);
-}
-
-void raft_applied_to(struct floe_raft *r, floe_index index, uint64_t size)
-{
-    floe_index applied = index > r->log.applied ? index : r->log.applied;
-    raft_log_applied_to(&r->log, applied, size);
-    if (r->trk.config.auto_leave && applied >= r->pending_conf_index &&
-        r->state == FLOE_STATE_LEADER)
-        leave_joint(r);
-}
-
-void raft_applied_snapshot(struct floe_raft *r, const struct floe_snapshot *snapshot)
-{
-    raft_unstable_stable_snapshot_to(&r->log.unstable, snapshot->index);
-    raft_applied_to(r, snapshot->index, 0);
 }

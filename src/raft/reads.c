@@ -1,5 +1,5 @@
 /* Linearizable reads at the leader (thesis 6.4). */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include <inttypes.h>
 

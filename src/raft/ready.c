@@ -4,7 +4,7 @@
  * Synchronous storage: what waits for durability and goes to the node itself is kept until
  * floe_raft_advance. Asynchronous: it travels with the message to the append thread as a response.
  */
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include "base/assert.h"
 #include "base/mem.h"

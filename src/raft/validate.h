@@ -7,7 +7,7 @@
 #ifndef RAFT_VALIDATE_H
 #define RAFT_VALIDATE_H
 
-#include "raft/raft.h"
+#include "raft/core.h"
 
 /* false: must not be stepped. Changes nothing. */
 bool raft_message_is_sound(const struct floe_raft *r, const struct floe_message *m);

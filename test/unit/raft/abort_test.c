@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef TEST_RAFT_CLUSTER_H
 #define TEST_RAFT_CLUSTER_H
 
-#include "raft/raft.h"
+#include "raft/core.h"
 
 enum { CLUSTER_MAX = 5, ELECTION_TICK = 10, HEARTBEAT_TICK = 1 };
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "raft/raft.h"
+#include "raft/core.h"
 
 #include <string.h>
 

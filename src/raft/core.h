@@ -1,6 +1,6 @@
 /* The inside of struct floe_raft, shared by the files of this folder: roles and what each does. */
-#ifndef RAFT_RAFT_H
-#define RAFT_RAFT_H
+#ifndef RAFT_CORE_H
+#define RAFT_CORE_H
 
 #include "base/prng.h"
 #include "raft/confchange.h"
@@ -70,18 +70,30 @@ struct floe_raft {
     struct raft_outbox steps_on_advance;
 };
 
-/* ---- raft.c: roles ------------------------------------------------------------------------------ */
+/* ---- core.c ------------------------------------------------------------------------------------- */
 
 struct floe_soft_state raft_soft_state(const struct floe_raft *r);
 struct floe_hard_state raft_hard_state(const struct floe_raft *r);
+/* What begins anew with each role and term. */
+void raft_reset(struct floe_raft *r, floe_term term);
 void raft_become_follower(struct floe_raft *r, floe_term term, floe_id lead);
 void raft_become_candidate(struct floe_raft *r);
 void raft_become_pre_candidate(struct floe_raft *r);
-void raft_become_leader(struct floe_raft *r);
 /* Is a voter with a whole log, so that it may campaign. */
 bool raft_promotable(const struct floe_raft *r);
 /* Fills in sender and term and queues the message (taken over). */
 void raft_send(struct floe_raft *r, struct floe_message message);
+/* The answer to a read of our own. */
+void raft_push_read_state(struct floe_raft *r, floe_index index, struct floe_blob *context);
+
+/* ---- append.c ----------------------------------------------------------------------------------- */
+
+/* Copies entries, gives them places and appends them; false: over the size limit. */
+bool raft_append_entries(struct floe_raft *r, const struct floe_entry *entries, size_t count);
+void raft_reduce_uncommitted(struct floe_raft *r, uint64_t payload_size);
+
+/* ---- applied.c ---------------------------------------------------------------------------------- */
+
 void raft_applied_to(struct floe_raft *r, floe_index index, uint64_t size);
 void raft_applied_snapshot(struct floe_raft *r, const struct floe_snapshot *snapshot);
 
@@ -105,19 +117,16 @@ bool raft_vote_in_lease(struct floe_raft *r, const struct floe_message *m);
 /* ---- follower.c, candidate.c, leader.c ------------------------------------------------------------------ */
 
 enum floe_err raft_step_follower(struct floe_raft *r, const struct floe_message *m);
+void raft_become_leader(struct floe_raft *r);
 enum floe_err raft_step_candidate(struct floe_raft *r, const struct floe_message *m);
 enum floe_err raft_step_leader(struct floe_raft *r, const struct floe_message *m);
 enum floe_err raft_handle_append(struct floe_raft *r, const struct floe_message *m);
 enum floe_err raft_handle_heartbeat(struct floe_raft *r, const struct floe_message *m);
 enum floe_err raft_handle_snapshot(struct floe_raft *r, const struct floe_message *m);
-void raft_push_read_state(struct floe_raft *r, floe_index index, struct floe_blob *context);
 
 /* ---- proposal.c ------------------------------------------------------------------------------------------ */
 
-/* Copies entries, gives them places and appends them; false: over the size limit. */
-bool raft_append_entries(struct floe_raft *r, const struct floe_entry *entries, size_t count);
 enum floe_err raft_propose_at_leader(struct floe_raft *r, const struct floe_message *m);
-void raft_reduce_uncommitted(struct floe_raft *r, uint64_t payload_size);
 
 /* ---- replicate.c ----------------------------------------------------------------------------------------- */
 
@@ -126,6 +135,9 @@ void raft_bcast_append(struct floe_raft *r);
 void raft_bcast_heartbeat(struct floe_raft *r);
 bool raft_maybe_commit(struct floe_raft *r);
 void raft_send_timeout_now(struct floe_raft *r, floe_id to);
+
+/* ---- acknowledge.c --------------------------------------------------------------------------------------- */
+
 void raft_handle_append_resp(struct floe_raft *r, struct raft_progress *pr,
                              const struct floe_message *m);
 
