@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "conf_state.h"
+
 #include <floe/raft.h>
 
 #include <string.h>
@@ -172,25 +174,6 @@ static void test_names_states_and_errors_have_texts(void **state)
 }
 
 /* ---- membership ---------------------------------------------------------------------------------------- */
-
-/* A list from digits, "123" = {1, 2, 3}. */
-static struct floe_ids ids_of(const char *digits)
-{
-    struct floe_ids ids = {0};
-    for (; *digits != '\0'; digits++)
-        floe_ids_push(&ids, (floe_id)(*digits - '0'));
-    return ids;
-}
-
-static struct floe_conf_state conf_state_of(const char *voters, const char *outgoing,
-                                            const char *learners, const char *next, bool leave)
-{
-    return (struct floe_conf_state){.voters = ids_of(voters),
-                                    .voters_outgoing = ids_of(outgoing),
-                                    .learners = ids_of(learners),
-                                    .learners_next = ids_of(next),
-                                    .auto_leave = leave};
-}
 
 static void check_equivalent(struct floe_conf_state a, struct floe_conf_state b, bool expected)
 {
