@@ -1,5 +1,5 @@
-/* Broken promises of a driver end the process:
-   each case runs in a child that must die of SIGABRT. */
+/* Broken promises of a driver end the process: each case runs in a child that must die of SIGABRT
+ * and say why. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -12,22 +12,31 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void assert_aborts(void (*act)(void))
+static void assert_aborts(void (*act)(void), const char *why)
 {
+    int out[2];
+    assert_int_equal(pipe(out), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)signal(SIGABRT, SIG_DFL);
-        (void)freopen("/dev/null", "w", stderr);
+        (void)dup2(out[1], STDERR_FILENO);
         act();
         _exit(0);
     }
+    (void)close(out[1]);
+    FILE *said = fdopen(out[0], "r");
+    char text[512] = "nothing";
+    (void)fgets(text, sizeof text, said); /* the assertion's one line */
+    (void)fclose(said);
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT || strstr(text, why) == NULL)
+        fail_msg("did not abort with \"%s\" but said: %s", why, text);
 }
 
 static struct floe_memstore *store_with(floe_index last)
@@ -70,6 +79,14 @@ static void append_over_committed(void)
 {
     struct floe_entry entry = {.term = 2, .index = 2};
     raft_log_append(log_with(3, 2), &entry, 1);
+}
+
+static void conflict_with_committed(void)
+{
+    struct floe_entry entry = {.term = 2, .index = 2};
+    struct raft_entry_id prev = {.term = 1, .index = 1};
+    floe_index last_new;
+    (void)raft_log_maybe_append(log_with(3, 2), prev, &entry, 1, 2, &last_new);
 }
 
 static void slice_behind_the_end(void)
@@ -127,6 +144,14 @@ static void leader_becomes_candidate(void)
     raft_become_candidate(raft);
 }
 
+static void leader_becomes_pre_candidate(void)
+{
+    struct floe_raft *raft = alone();
+    raft_become_candidate(raft);
+    raft_become_leader(raft);
+    raft_become_pre_candidate(raft);
+}
+
 static void two_batches_without_advance(void)
 {
     struct floe_raft *raft = alone();
@@ -138,17 +163,19 @@ static void two_batches_without_advance(void)
 static void test_abort_on_each_broken_promise(void **state)
 {
     (void)state;
-    assert_aborts(commit_beyond_the_end);
-    assert_aborts(apply_beyond_commit);
-    assert_aborts(apply_backwards);
-    assert_aborts(append_over_committed);
-    assert_aborts(slice_behind_the_end);
-    assert_aborts(compact_beyond_the_last);
-    assert_aborts(append_with_a_gap);
-    assert_aborts(add_to_a_full_window);
-    assert_aborts(follower_becomes_leader);
-    assert_aborts(leader_becomes_candidate);
-    assert_aborts(two_batches_without_advance);
+    assert_aborts(commit_beyond_the_end, "commit beyond the end of the log");
+    assert_aborts(apply_beyond_commit, "applied out of range");
+    assert_aborts(apply_backwards, "applied out of range");
+    assert_aborts(append_over_committed, "an append would replace committed entries");
+    assert_aborts(conflict_with_committed, "an entry conflicts with a committed one");
+    assert_aborts(slice_behind_the_end, "a slice behind the end of the log");
+    assert_aborts(compact_beyond_the_last, "index <= floe_memstore_last_index(store)");
+    assert_aborts(append_with_a_gap, "a gap in the log");
+    assert_aborts(add_to_a_full_window, "the window is full");
+    assert_aborts(follower_becomes_leader, "follower to leader");
+    assert_aborts(leader_becomes_candidate, "leader to candidate");
+    assert_aborts(leader_becomes_pre_candidate, "leader to pre-candidate");
+    assert_aborts(two_batches_without_advance, "a batch before the last one was advanced");
 }
 
 static void test_removing_the_last_voter_is_an_error_and_changes_nothing(void **state)
