@@ -144,29 +144,6 @@ static void test_raft_learner_votes_but_never_campaigns(void **state)
     cluster_free(&c);
 }
 
-static void test_raft_election_timeout_is_drawn_from_one_to_two(void **state)
-{
-    (void)state;
-    struct cluster c = cluster_new(3, 3, NULL);
-    struct floe_raft *r = cluster_raft(&c, 1);
-    bool seen[2 * ELECTION_TICK] = {false};
-    for (int i = 0; i < 2000; i++) {
-        raft_become_follower(r, r->term + 1, 2);
-        assert_true(r->randomized_election_timeout >= ELECTION_TICK);
-        assert_true(r->randomized_election_timeout < 2 * ELECTION_TICK);
-        seen[r->randomized_election_timeout] = true;
-    }
-    for (int i = ELECTION_TICK; i < 2 * ELECTION_TICK; i++)
-        assert_true(seen[i]);
-    floe_raft_set_randomized_election_timeout(r, ELECTION_TICK + 2);
-    cluster_tick(&c, 1, ELECTION_TICK + 1);
-    assert_int_equal(r->state, FLOE_STATE_FOLLOWER);
-    cluster_tick(&c, 1, 1);
-    assert_int_equal(r->state, FLOE_STATE_CANDIDATE);
-    assert_int_equal(cluster_count_messages(&c, 1, FLOE_MSG_VOTE), 2);
-    cluster_free(&c);
-}
-
 /* ---- votes ---------------------------------------------------------------------------------------------- */
 
 /* A log whose last entry is (2, 2); the vote given earlier in the term; what is asked for. */
@@ -548,7 +525,6 @@ int main(void)
         cmocka_unit_test(test_raft_own_vote_counts_once_it_is_durable),
         cmocka_unit_test(test_raft_rejections_of_a_quorum_end_the_campaign),
         cmocka_unit_test(test_raft_learner_votes_but_never_campaigns),
-        cmocka_unit_test(test_raft_election_timeout_is_drawn_from_one_to_two),
         cmocka_unit_test(test_raft_vote_table),
         cmocka_unit_test(test_raft_vote_of_higher_term_is_granted_in_any_role),
         cmocka_unit_test(test_raft_pre_vote_is_granted_in_any_role_and_changes_nothing),

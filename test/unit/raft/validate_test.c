@@ -129,6 +129,76 @@ static void test_validate_append_with_a_gap_is_refused_only_where_it_would_be_ap
     node_free(&node);
 }
 
+/* The log slice of an append: entries without a gap behind the one that the log holds, terms that
+ * do not fall and are not above the leader's. Here the log holds index 10 of term 1. */
+static void test_validate_append_table(void **state)
+{
+    (void)state;
+    static const struct {
+        floe_term term; /* of the leader */
+        size_t count;
+        struct {
+            floe_term term;
+            floe_index index;
+        } entries[3];
+        floe_term last_term; /* of the log after it; 0: refused */
+    } cases[] = {
+        {.term = 1, .count = 0, .last_term = 1},
+        {.term = 1, .count = 1, .entries = {{1, 11}}, .last_term = 1},
+        {.term = 2, .count = 1, .entries = {{1, 11}}, .last_term = 1},
+        {.term = 2, .count = 1, .entries = {{2, 11}}, .last_term = 2},
+        {.term = 3, .count = 3, .entries = {{1, 11}, {2, 12}, {3, 13}}, .last_term = 3},
+        {.term = 3, .count = 3, .entries = {{2, 11}, {2, 12}, {2, 13}}, .last_term = 2},
+        {.term = 1, .count = 1, .entries = {{2, 11}}}, /* above the leader's term */
+        {.term = 2, .count = 2, .entries = {{2, 11}, {3, 12}}},
+        {.term = 1, .count = 1, .entries = {{0, 11}}}, /* below the term that it follows */
+        {.term = 3, .count = 3, .entries = {{1, 11}, {3, 12}, {2, 13}}},
+        {.term = 1, .count = 1, .entries = {{1, 12}}}, /* a gap */
+        {.term = 1, .count = 2, .entries = {{1, 11}, {1, 13}}},
+        {.term = 1, .count = 1, .entries = {{1, 10}}}, /* an index twice */
+        {.term = 1, .count = 2, .entries = {{1, 11}, {1, 11}}},
+        {.term = 1, .count = 2, .entries = {{1, 12}, {1, 11}}}, /* the wrong order */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct node node = node_new();
+        struct floe_entry entries[3];
+        for (size_t j = 0; j < 3; j++)
+            entries[j] = (struct floe_entry){.term = cases[i].entries[j].term,
+                                             .index = cases[i].entries[j].index};
+        struct floe_message m = {.type = FLOE_MSG_APP, .to = 1, .from = 2, .term = cases[i].term,
+                                 .log_term = 1, .index = SNAPSHOT_INDEX, .entries = entries,
+                                 .entry_count = cases[i].count};
+        if (cases[i].last_term == 0) {
+            assert_refused(&node, &m);
+        } else {
+            assert_int_equal(floe_raft_step(node.raft, &m), FLOE_OK);
+            floe_index last = floe_raft_basic_status(node.raft).last_index;
+            assert_int_equal(last, SNAPSHOT_INDEX + cases[i].count);
+            assert_int_equal(floe_raft_term_at(node.raft, last), cases[i].last_term);
+        }
+        node_free(&node);
+    }
+}
+
+/* Without a term in the message the own one is the bound. */
+static void test_validate_append_without_term_is_bound_by_the_own_one(void **state)
+{
+    (void)state;
+    struct node node = node_new();
+    struct floe_message heartbeat = {.type = FLOE_MSG_HEARTBEAT, .to = 1, .from = 2, .term = 2};
+    assert_int_equal(floe_raft_step(node.raft, &heartbeat), FLOE_OK);
+    bool reject;
+    (void)settle(&node, &reject);
+    struct floe_entry entry = {.term = 3, .index = 11};
+    struct floe_message m = {.type = FLOE_MSG_APP, .to = 1, .from = 2, .log_term = 1,
+                             .index = SNAPSHOT_INDEX, .entries = &entry, .entry_count = 1};
+    assert_refused(&node, &m);
+    entry.term = 2;
+    assert_int_equal(floe_raft_step(node.raft, &m), FLOE_OK);
+    assert_int_equal(floe_raft_term_at(node.raft, 11), 2);
+    node_free(&node);
+}
+
 static void test_validate_vote_without_term_is_refused_only_where_it_would_be_granted(void **state)
 {
     (void)state;
@@ -226,6 +296,8 @@ int main(void)
         cmocka_unit_test(test_validate_heartbeat_at_leader_of_the_term_is_not_looked_into),
         cmocka_unit_test(
             test_validate_append_with_a_gap_is_refused_only_where_it_would_be_appended),
+        cmocka_unit_test(test_validate_append_table),
+        cmocka_unit_test(test_validate_append_without_term_is_bound_by_the_own_one),
         cmocka_unit_test(test_validate_vote_without_term_is_refused_only_where_it_would_be_granted),
         cmocka_unit_test(test_validate_snapshot_whose_lists_contradict_is_refused),
         cmocka_unit_test(test_validate_last_term_of_all_is_refused),
