@@ -42,6 +42,7 @@ struct floe_raft {
     size_t read_state_cap;
     struct raft_read_only read_only;
     struct raft_outbox pending_reads; /* came before the first commit of the term */
+    size_t pending_read_bytes;
 
     /* A configuration change is proposed only while this is <= applied: at most one is unapplied
      * (thesis 4.1). */

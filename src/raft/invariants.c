@@ -59,7 +59,9 @@ static const char *check_progress(const struct floe_raft *r)
 {
     for (size_t i = 0; i < r->trk.progress.count; i++) {
         const struct raft_progress *pr = &r->trk.progress.item[i];
-        if (pr->match >= pr->next)
+        /* a snapshot may be older than what the member has: one that we were restored by, and that
+         * answered before */
+        if (pr->match >= pr->next && pr->state != FLOE_PROGRESS_SNAPSHOT)
             return "match < next";
         if (pr->state != FLOE_PROGRESS_REPLICATE && pr->inflights.count > 0)
             return "inflights only while replicating";

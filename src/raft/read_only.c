@@ -3,8 +3,15 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/log.h"
 
 #include <string.h>
+
+size_t raft_read_weight(const struct floe_message *request)
+{
+    return sizeof(struct raft_read_request) + request->entry_count * sizeof *request->entries +
+           (size_t)raft_payloads_size(request->entries, request->entry_count);
+}
 
 void raft_read_only_reset(struct raft_read_only *ro)
 {
@@ -12,6 +19,7 @@ void raft_read_only_reset(struct raft_read_only *ro)
         floe_message_deinit(&ro->queue[ro->start + i].message);
     ro->start = 0;
     ro->count = 0;
+    ro->bytes = 0;
     ro->ack_count = 0;
     ro->confirmed = 0;
 }
@@ -47,6 +55,7 @@ void raft_read_only_add(struct raft_read_only *ro, const struct floe_message *me
     ro->queue = mem_grow(ro->queue, ro->start + ro->count, &ro->cap, sizeof *ro->queue);
     ro->queue[ro->start + ro->count++] =
         (struct raft_read_request){.message = floe_message_copy(message), .index = index};
+    ro->bytes += raft_read_weight(message);
     record(ro, self, ro->confirmed + ro->count);
 }
 
@@ -96,6 +105,7 @@ struct raft_read_request raft_read_only_pop(struct raft_read_only *ro)
     ASSERT(ro->count > 0);
     struct raft_read_request first = ro->queue[ro->start];
     ro->count--;
+    ro->bytes -= raft_read_weight(&first.message);
     ro->confirmed++;
     ro->start = ro->count > 0 ? ro->start + 1 : 0;
     return first;

@@ -11,6 +11,9 @@
 #include "raft/tracker.h"
 
 #define RAFT_READ_CONTEXT_BYTES 8
+/* What waiting requests may take, those before the first commit of a term included: the reference
+ * has no bound, but it is peers that ask. Requests over it are dropped, as a lost message is. */
+#define RAFT_READ_BYTES_MAX (16u << 20)
 
 struct raft_read_request {
     struct floe_message message; /* the FLOE_MSG_READ_INDEX */
@@ -29,11 +32,13 @@ struct raft_read_only {
     size_t start; /* of the requests in queue; what is before it has been answered */
     size_t count;
     size_t cap;
+    size_t bytes; /* of the requests in queue */
     struct raft_read_ack *acks; /* the highest of each member */
     size_t ack_count;
     size_t ack_cap;
 };
 
+size_t raft_read_weight(const struct floe_message *request); /* bytes that it takes */
 /* Forgets all requests and acknowledgements; the option stays. */
 void raft_read_only_reset(struct raft_read_only *ro);
 void raft_read_only_deinit(struct raft_read_only *ro);

@@ -34,13 +34,23 @@ static void accept(struct floe_raft *r, const struct floe_message *m)
     }
 }
 
+static bool has_room(const struct floe_raft *r, const struct floe_message *m)
+{
+    return r->pending_read_bytes + r->read_only.bytes + raft_read_weight(m) <= RAFT_READ_BYTES_MAX;
+}
+
 void raft_read_index_at_leader(struct floe_raft *r, const struct floe_message *m)
 {
     if (raft_tracker_is_singleton(&r->trk)) { /* nobody else could have committed anything */
         answer(r, m, r->log.committed);
         return;
     }
+    if (!has_room(r, m)) {
+        raft_warn(&r->logger, "%" PRIx64 " dropped a MsgReadIndex: too many wait", r->id);
+        return;
+    }
     if (!committed_in_term(r)) { /* the commit index may still lag behind the last term's */
+        r->pending_read_bytes += raft_read_weight(m);
         raft_outbox_push(&r->pending_reads, floe_message_copy(m));
         return;
     }
@@ -58,6 +68,7 @@ void raft_release_pending_reads(struct floe_raft *r)
     }
     struct raft_outbox pending = r->pending_reads;
     r->pending_reads = (struct raft_outbox){0};
+    r->pending_read_bytes = 0;
     for (size_t i = 0; i < pending.count; i++)
         accept(r, &pending.list[i]);
     raft_outbox_deinit(&pending);

@@ -35,8 +35,12 @@ static bool take_snapshot(const struct floe_raft *r, struct floe_snapshot *out)
     }
     enum floe_err err = r->log.storage.snapshot(r->log.storage.ctx, out);
     ASSERT(err == FLOE_OK || err == FLOE_ERR_SNAPSHOT_UNAVAILABLE);
-    ASSERT_MSG(err != FLOE_OK || out->index != 0, "the log was compacted without a snapshot");
-    return err == FLOE_OK;
+    bool is_empty = err == FLOE_OK && out->index == 0;
+    ASSERT_MSG(!is_empty || raft_log_first_index(&r->log) == 1,
+               "the log was compacted without a snapshot");
+    if (is_empty) /* the member says that it has more than we ever had */
+        floe_snapshot_deinit(out);
+    return err == FLOE_OK && !is_empty;
 }
 
 static bool maybe_send_snapshot(struct floe_raft *r, struct raft_progress *pr)

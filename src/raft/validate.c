@@ -84,12 +84,21 @@ static bool vote_is_sound(const struct floe_raft *r, const struct floe_message *
     return m->term != 0 || (!raft_would_grant(r, m) && r->term != 0);
 }
 
-/* Nothing can be acknowledged that was never sent, and rejections do not come from ourselves. */
+/* More may be acknowledged than is in our log: by who answered an earlier life of ours in the same
+ * term, which the disk had not kept. Rejections do not come from ourselves. */
 static bool append_resp_is_sound(const struct floe_raft *r, const struct floe_message *m)
 {
     if (!reaches_leader(r, m))
         return true;
-    return m->reject ? m->from != r->id : m->index <= raft_log_last_index(&r->log);
+    return m->reject ? m->from != r->id : m->index != UINT64_MAX;
+}
+
+/* An answer of our own must not make us send to ourselves. */
+static bool heartbeat_resp_is_sound(const struct floe_raft *r, const struct floe_message *m)
+{
+    const struct raft_progress *self = raft_tracker_find(&r->trk, r->id);
+    return m->from != r->id || !reaches_leader(r, m) || self == NULL ||
+           (self->match >= raft_log_last_index(&r->log) && self->state != FLOE_PROGRESS_PROBE);
 }
 
 static bool storage_resp_is_sound(const struct floe_raft *r, const struct floe_message *m)
@@ -111,7 +120,7 @@ bool raft_message_is_sound(const struct floe_raft *r, const struct floe_message 
     case FLOE_MSG_VOTE:
     case FLOE_MSG_PRE_VOTE: return vote_is_sound(r, m);
     case FLOE_MSG_APP_RESP: return append_resp_is_sound(r, m);
-    case FLOE_MSG_HEARTBEAT_RESP: return m->from != r->id || !reaches_leader(r, m);
+    case FLOE_MSG_HEARTBEAT_RESP: return heartbeat_resp_is_sound(r, m);
     case FLOE_MSG_STORAGE_APPEND_RESP:
     case FLOE_MSG_STORAGE_APPLY_RESP: return storage_resp_is_sound(r, m);
     case FLOE_MSG_READ_INDEX: /* the answer to ourselves takes its context from the entry */

@@ -115,6 +115,23 @@ MUTANTS = [
     ("ready.c", "m.log_term = last.term;", "m.log_term = r->term;"),
     ("ready.c", "hard.vote != r->prev_hard.vote ||", ""),
     ("ready.c", "        m.vote = ready->hard_state.vote;\n", ""),
+    ("step.c", "    raft_reduce_uncommitted(r, raft_payloads_size(m->entries, m->entry_count));", "    raft_reduce_uncommitted(r, raft_entries_size(m->entries, m->entry_count));"),
+    ("core.c", "    r->heartbeat_elapsed = 0;\n    draw", "    draw"),
+    ("core.c", "    r->election_elapsed = 0;\n    r->heartbeat_elapsed = 0;\n    draw", "    r->heartbeat_elapsed = 0;\n    draw"),
+    ("raft.c", "    r->heartbeat_elapsed = 0;\n    step_self", "    step_self"),
+    ("applied.c", "floe_index applied = index > r->log.applied ? index : r->log.applied;", "floe_index applied = index;"),
+    ("election.c", "    floe_index at = r->log.applied + 1;", "    floe_index at = r->log.applying + 1;"),
+    ("membership.c", "    if (self == NULL || r->is_learner) {", "    if (self == NULL) {"),
+    ("read_only.c", "    ro->ack_count = 0;\n    ro->confirmed = 0;", "    ro->confirmed = 0;"),
+    ("candidate.c", "    } else if (m->type == FLOE_MSG_SNAP) {\n        raft_become_follower(r, m->term, m->from);", "    } else if (m->type == FLOE_MSG_SNAP) {\n        raft_become_follower(r, m->term, 0);"),
+    ("log.c", "    uint64_t room = log->max_applying_size > log->applying_size\n                        ? log->max_applying_size - log->applying_size\n                        : 0;", "    uint64_t room = log->max_applying_size;"),
+    ("proposal.c", "    if (r->pending_conf_index > r->log.applied)", "    if (r->pending_conf_index > r->log.applying)"),
+    ("proposal.c", "    if (r->pending_conf_index > r->log.applied)", "    if (r->pending_conf_index > r->log.committed)"),
+    ("reads.c", "                     .index = index,", "                     .index = r->log.committed,"),
+    ("progress.c", "    reset_state(pr, FLOE_PROGRESS_SNAPSHOT);\n    pr->pending", "    pr->state = FLOE_PROGRESS_SNAPSHOT; pr->flow_paused = false;\n    pr->pending"),
+    ("follower.c", "    if (m->index < r->log.committed) {", "    if (m->index < r->log.committed && m->entry_count > 0) {"),
+    ("membership.c", "    r->is_learner = self != NULL && self->is_learner;\n", "    r->is_learner = r->is_learner || (self != NULL && self->is_learner);\n"),
+    ("step.c", "    if (m->index != 0)\n        raft_unstable_stable_to", "    if (m->index != 0 && m->snapshot == NULL)\n        raft_unstable_stable_to"),
 ]
 
 

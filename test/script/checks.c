@@ -4,7 +4,8 @@
  *
  * The checks across nodes end for good where the script itself leaves what the thesis promises: a
  * hand-made message, nodes without validation of membership changes, nodes that start from
- * different memberships, or a membership that is used after it went stale (see env_newest).
+ * different memberships, a membership that is used after it went stale (see env_newest), or a
+ * restart that loses a term or vote whose messages have left (see env_restart).
  */
 #include "env.h"
 

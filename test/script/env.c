@@ -194,6 +194,18 @@ const char *env_add_node(struct env *env, const struct floe_config *config,
     return NULL;
 }
 
+/* With async storage writes a candidate's requests leave before its term and vote are stored: if
+ * both are lost, a grant of the first life counts for the second. */
+static void note_lost_votes(struct env_node *node)
+{
+    struct floe_hard_state stored = floe_memstore_hard_state(node->store);
+    for (size_t i = 0; i < node->append_work.count; i++) {
+        const struct floe_message *work = &node->append_work.list[i];
+        if (work->term != 0 && (work->term != stored.term || work->vote != stored.vote))
+            node->env->seen.off = true;
+    }
+}
+
 const char *env_restart(struct env_node *node)
 {
     const struct floe_snapshot *newest = env_newest(node);
@@ -213,6 +225,7 @@ const char *env_restart(struct env_node *node)
         node->restarted = was_restarted;
         return "the node does not start again";
     }
+    note_lost_votes(node);
     floe_raft_free(node->raft);
     node->raft = raft;
     node->config = config;

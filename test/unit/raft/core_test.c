@@ -14,7 +14,7 @@
 
 static struct floe_memstore *store;
 
-static struct floe_raft *leader_of(size_t voters)
+static struct floe_raft *start(size_t voters, bool async)
 {
     struct floe_snapshot first = {.index = 1, .term = 1};
     for (size_t i = 1; i <= voters; i++)
@@ -29,9 +29,16 @@ static struct floe_raft *leader_of(size_t voters)
                                  .applied = 1,
                                  .max_size_per_msg = FLOE_NO_LIMIT,
                                  .max_inflight_msgs = 16,
+                                 .async_storage_writes = async,
                                  .seed = 1};
     struct floe_raft *raft;
     assert_int_equal(floe_raft_new(&config, &raft), FLOE_OK);
+    return raft;
+}
+
+static struct floe_raft *leader_of(size_t voters)
+{
+    struct floe_raft *raft = start(voters, false);
     assert_int_equal(floe_raft_campaign(raft), FLOE_OK);
     return raft;
 }
@@ -142,12 +149,81 @@ static void test_core_read_answer_from_the_future_confirms_nothing(void **state)
     finish(raft);
 }
 
+/* 200 MB of requests, of which none can be answered: nothing is committed in this term. */
+static void test_core_reads_that_wait_have_a_bound(void **state)
+{
+    (void)state;
+    struct floe_raft *raft = leader_of(3);
+    assert_int_equal(floe_raft_campaign(raft), FLOE_OK); /* the snapshot is of the first term */
+    work(raft);
+    answer(raft, FLOE_MSG_VOTE_RESP, 2, 0, NULL);
+    work(raft);
+    struct floe_entry entry = {.data = floe_blob_alloc(1 << 20)};
+    struct floe_message m = {
+        .type = FLOE_MSG_READ_INDEX, .to = 1, .from = 2, .entries = &entry, .entry_count = 1};
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(floe_raft_step(raft, &m), FLOE_OK);
+    assert_in_range(raft->pending_reads.count, 8, 15);
+    answer(raft, FLOE_MSG_APP_RESP, 2, 2, NULL); /* now they are, but no quorum confirms them */
+    assert_int_equal(raft->pending_reads.count, 0);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(floe_raft_step(raft, &m), FLOE_OK);
+    assert_in_range(raft->read_only.count, 8, 15);
+    struct floe_blob *all = count_context(raft->read_only.count);
+    answer(raft, FLOE_MSG_HEARTBEAT_RESP, 2, 0, all);
+    assert_int_equal(raft->read_only.count, 0);
+    assert_int_equal(floe_raft_step(raft, &m), FLOE_OK); /* and there is room again */
+    assert_int_equal(raft->read_only.count, 1);
+    floe_blob_unref(all);
+    floe_entry_deinit(&entry);
+    finish(raft);
+}
+
+/* A snapshot and entries behind it, made durable by one write. */
+static void test_core_append_answer_counts_for_entries_and_snapshot(void **state)
+{
+    (void)state;
+    struct floe_raft *raft = start(3, true);
+    struct floe_snapshot snapshot = {.index = 10, .term = 2};
+    for (floe_id id = 1; id <= 3; id++)
+        floe_ids_push(&snapshot.conf_state.voters, id);
+    struct floe_message m = {
+        .type = FLOE_MSG_SNAP, .to = 1, .from = 2, .term = 2, .snapshot = &snapshot};
+    assert_int_equal(floe_raft_step(raft, &m), FLOE_OK);
+    struct floe_entry entry = {.index = 11, .term = 2, .data = floe_blob_new("x", 1)};
+    m = (struct floe_message){.type = FLOE_MSG_APP, .to = 1, .from = 2, .term = 2, .log_term = 2,
+                              .index = 10, .entries = &entry, .entry_count = 1};
+    assert_int_equal(floe_raft_step(raft, &m), FLOE_OK);
+    struct floe_ready ready;
+    floe_raft_ready(raft, &ready);
+    const struct floe_message *last = NULL;
+    for (size_t i = 0; i < ready.message_count; i++) {
+        const struct floe_message *write = &ready.messages[i];
+        for (size_t k = 0; k < write->response_count; k++)
+            if (write->type == FLOE_MSG_STORAGE_APPEND && write->responses[k].to == 1)
+                last = &write->responses[k];
+    }
+    assert_non_null(last);
+    assert_true(last->index == 11 && last->snapshot != NULL);
+    assert_int_equal(floe_memstore_apply_snapshot(store, &snapshot), FLOE_OK);
+    floe_memstore_append(store, &entry, 1);
+    assert_int_equal(floe_raft_step(raft, last), FLOE_OK);
+    assert_int_equal(raft->log.unstable.count, 0);
+    assert_null(raft->log.unstable.snapshot);
+    floe_ready_deinit(&ready);
+    floe_entry_deinit(&entry);
+    floe_snapshot_deinit(&snapshot);
+    finish(raft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_core_change_behind_another_entry_is_pending_at_its_own_place),
         cmocka_unit_test(test_core_late_read_answer_does_not_take_a_newer_one_back),
         cmocka_unit_test(test_core_read_answer_from_the_future_confirms_nothing),
+        cmocka_unit_test(test_core_reads_that_wait_have_a_bound),
+        cmocka_unit_test(test_core_append_answer_counts_for_entries_and_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
