@@ -1,8 +1,8 @@
 /*
  * floe consensus library: membership changes (thesis chapter 4).
  *
- * One change alone is a simple change when at most one voter differs; several, or an explicit wish,
- * go through a joint configuration (thesis 4.3). An empty change leaves a joint configuration.
+ * One change alone is a simple change (thesis 4.1); several, or an explicit wish, go through a
+ * joint configuration (thesis 4.3). An empty change leaves a joint configuration.
  */
 #ifndef FLOE_CONFCHANGE_H
 #define FLOE_CONFCHANGE_H
@@ -21,7 +21,7 @@ enum floe_conf_change_type {
 };
 
 enum floe_conf_transition {
-    FLOE_CONF_TRANSITION_AUTO = 0,           /* simple if possible, else joint with auto-leave */
+    FLOE_CONF_TRANSITION_AUTO = 0,           /* one change: simple; several: as JOINT_IMPLICIT */
     FLOE_CONF_TRANSITION_JOINT_IMPLICIT = 1, /* joint, left by the leader itself when applied */
     FLOE_CONF_TRANSITION_JOINT_EXPLICIT = 2, /* joint, left by an empty change */
 };

@@ -2,7 +2,7 @@
  * floe consensus library: what the core reads from the durable log.
  *
  * The core never writes: writes leave it in a ready batch or, with asynchronous storage, as
- * FLOE_MSG_STORAGE_APPEND. A table of five reads is all that it asks for; floe_memstore is a
+ * FLOE_MSG_STORAGE_APPEND. A table of six reads is all that it asks for; floe_memstore is a
  * complete one in memory, which a driver with its own write-ahead log can use as the cache of it.
  */
 #ifndef FLOE_STORAGE_H

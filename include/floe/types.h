@@ -79,9 +79,10 @@ enum floe_entry_type {
     FLOE_ENTRY_CONF_CHANGE_V2 = 2, /* data: an encoded floe_conf_change; NULL = leave joint */
 };
 
+/* (thesis 3.5) */
 struct floe_entry {
-    floe_term term;
-    floe_index index;
+    floe_term term;   /* of the leader that made it */
+    floe_index index; /* its place */
     enum floe_entry_type type;
     bool type_set;           /* the type counts 2 bytes in sizes though it is NORMAL (presence) */
     struct floe_blob *data;  /* NULL: absent, which is not the same as empty in sizes */
@@ -100,9 +101,9 @@ FLOE_EXPORT void floe_entries_free(struct floe_entry *entries, size_t count);
 
 /* What must be on disk before a message that depends on it leaves (thesis 3.8). */
 struct floe_hard_state {
-    floe_term term;
-    floe_id vote; /* whom this node voted for in term; 0 = nobody */
-    floe_index commit;
+    floe_term term;    /* the highest one heard of; never decreases */
+    floe_id vote;      /* whom this node voted for in term; 0 = nobody */
+    floe_index commit; /* known to be committed; may lag behind when it is read back */
 };
 
 /* A list of ids; owns the array. */
@@ -114,11 +115,11 @@ struct floe_ids {
 /* The membership at some index (thesis 4.3 joint consensus). voters_outgoing is non-empty only in
  * a joint configuration. Lists need not be sorted; floe's own are, ascending. */
 struct floe_conf_state {
-    struct floe_ids voters;
-    struct floe_ids voters_outgoing;
-    struct floe_ids learners;
-    struct floe_ids learners_next; /* outgoing voters that become learners on leaving joint */
-    bool auto_leave;
+    struct floe_ids voters;          /* of the newer half, if joint */
+    struct floe_ids voters_outgoing; /* of the older half */
+    struct floe_ids learners;        /* no voter of either half is one (thesis 4.2.1) */
+    struct floe_ids learners_next;   /* outgoing voters that become learners on leaving joint */
+    bool auto_leave;                 /* joint only: the leader leaves it by itself */
 };
 
 FLOE_EXPORT struct floe_conf_state floe_conf_state_copy(const struct floe_conf_state *cs);
@@ -133,9 +134,9 @@ FLOE_EXPORT bool floe_ids_contain(const struct floe_ids *ids, floe_id id);
 /* A snapshot names a prefix of the log; data is the application's (may be NULL: floed keeps the
  * bytes in a file and sends them on a connection of their own). index 0 = no snapshot. */
 struct floe_snapshot {
-    floe_index index;
-    floe_term term;
-    struct floe_conf_state conf_state;
+    floe_index index; /* the last one that it stands for (thesis 7) */
+    floe_term term;   /* of the entry there */
+    struct floe_conf_state conf_state; /* as of index */
     struct floe_blob *data;
 };
 
@@ -144,49 +145,50 @@ FLOE_EXPORT void floe_snapshot_deinit(struct floe_snapshot *snapshot);
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
+/* The numbers are those of the reference. "Local" ones never travel. */
 enum floe_message_type {
-    FLOE_MSG_HUP = 0,
-    FLOE_MSG_BEAT = 1,
-    FLOE_MSG_PROP = 2,
-    FLOE_MSG_APP = 3,
-    FLOE_MSG_APP_RESP = 4,
-    FLOE_MSG_VOTE = 5,
-    FLOE_MSG_VOTE_RESP = 6,
-    FLOE_MSG_SNAP = 7,
-    FLOE_MSG_HEARTBEAT = 8,
-    FLOE_MSG_HEARTBEAT_RESP = 9,
-    FLOE_MSG_UNREACHABLE = 10,
-    FLOE_MSG_SNAP_STATUS = 11,
-    FLOE_MSG_CHECK_QUORUM = 12,
-    FLOE_MSG_TRANSFER_LEADER = 13,
-    FLOE_MSG_TIMEOUT_NOW = 14,
-    FLOE_MSG_READ_INDEX = 15,
-    FLOE_MSG_READ_INDEX_RESP = 16,
-    FLOE_MSG_PRE_VOTE = 17,
-    FLOE_MSG_PRE_VOTE_RESP = 18,
-    FLOE_MSG_STORAGE_APPEND = 19,
-    FLOE_MSG_STORAGE_APPEND_RESP = 20,
-    FLOE_MSG_STORAGE_APPLY = 21,
-    FLOE_MSG_STORAGE_APPLY_RESP = 22,
-    FLOE_MSG_FORGET_LEADER = 23,
+    FLOE_MSG_HUP = 0,              /* local: campaign */
+    FLOE_MSG_BEAT = 1,             /* local: a heartbeat is due */
+    FLOE_MSG_PROP = 2,             /* entries to be appended; followers forward it */
+    FLOE_MSG_APP = 3,              /* AppendEntries (thesis 3.5) */
+    FLOE_MSG_APP_RESP = 4,         /* its answer, and that to a snapshot */
+    FLOE_MSG_VOTE = 5,             /* RequestVote (thesis 3.4) */
+    FLOE_MSG_VOTE_RESP = 6,        /* its answer */
+    FLOE_MSG_SNAP = 7,             /* InstallSnapshot (thesis 7) */
+    FLOE_MSG_HEARTBEAT = 8,        /* no entries; carries commit and the round of reads */
+    FLOE_MSG_HEARTBEAT_RESP = 9,   /* its answer */
+    FLOE_MSG_UNREACHABLE = 10,     /* local: floe_raft_report_unreachable */
+    FLOE_MSG_SNAP_STATUS = 11,     /* local: floe_raft_report_snapshot */
+    FLOE_MSG_CHECK_QUORUM = 12,    /* local: a leader looks whether a quorum lives (thesis 6.2) */
+    FLOE_MSG_TRANSFER_LEADER = 13, /* a wish to hand over; followers forward it (thesis 3.10) */
+    FLOE_MSG_TIMEOUT_NOW = 14,     /* to the heir: campaign at once (thesis 3.10) */
+    FLOE_MSG_READ_INDEX = 15,      /* a read asks for an index; followers forward it (thesis 6.4) */
+    FLOE_MSG_READ_INDEX_RESP = 16, /* its answer */
+    FLOE_MSG_PRE_VOTE = 17,        /* would you vote for me? (thesis 9.6) */
+    FLOE_MSG_PRE_VOTE_RESP = 18,   /* its answer */
+    FLOE_MSG_STORAGE_APPEND = 19,  /* to the append thread: store this (thesis 10.2.1) */
+    FLOE_MSG_STORAGE_APPEND_RESP = 20, /* from it: this is durable */
+    FLOE_MSG_STORAGE_APPLY = 21,       /* to the apply thread: apply this */
+    FLOE_MSG_STORAGE_APPLY_RESP = 22,  /* from it: this is applied */
+    FLOE_MSG_FORGET_LEADER = 23,       /* local: floe_raft_forget_leader */
     FLOE_MSG_TYPE_COUNT = 24,
 };
 
 struct floe_message {
     enum floe_message_type type;
-    floe_id to;
-    floe_id from;
+    floe_id to;   /* a member or a storage thread; never 0 in what comes out */
+    floe_id from; /* its sender; set by the driver from who it is that speaks */
     floe_term term;     /* 0: local or forwarded, no term check */
     floe_term log_term; /* term at index; in a rejection the hint's term */
     floe_index index;   /* position before entries; in an answer the acknowledged or rejected one */
-    struct floe_entry *entries;
+    struct floe_entry *entries; /* APP, PROP, STORAGE_*; of reads one, whose data is the context */
     size_t entry_count;
-    floe_index commit;
+    floe_index commit; /* APP, HEARTBEAT: the leader's; STORAGE_APPEND: the hard state's */
     floe_id vote;                   /* FLOE_MSG_STORAGE_APPEND only: the hard state's vote */
     struct floe_snapshot *snapshot; /* NULL: none. SNAP, STORAGE_APPEND(_RESP) */
-    bool reject;
-    floe_index reject_hint;
-    struct floe_blob *context; /* NULL: none */
+    bool reject;               /* an answer: no; SNAP_STATUS: failed */
+    floe_index reject_hint;    /* APP_RESP: where the logs may agree, at most */
+    struct floe_blob *context; /* HEARTBEAT(_RESP): round of reads; VOTE: a transfer; NULL: none */
     /* STORAGE_APPEND and STORAGE_APPLY: to be delivered once the work is done, in this order. */
     struct floe_message *responses;
     size_t response_count;

@@ -85,7 +85,7 @@ enum floe_err floe_raft_bootstrap(struct floe_raft *r, const floe_id *peers,
     if (count == 0 || raft_log_last_index(&r->log) != 0 || r->term > 1)
         return FLOE_ERR_INVALID;
     for (size_t i = 0; i < count; i++)
-        if (peers[i] == FLOE_ID_NONE)
+        if (peers[i] == FLOE_ID_NONE || peers[i] >= FLOE_ID_APPLY_THREAD)
             return FLOE_ERR_INVALID;
     r->prev_hard = (struct floe_hard_state){0}; /* so that the first batch brings it */
     raft_become_follower(r, 1, FLOE_ID_NONE);

@@ -292,9 +292,9 @@ static bool collect(struct paths *files, const char *root)
             char path[4096];
             size_t len = strlen(entry->d_name);
             (void)snprintf(path, sizeof path, "%s/%s", folders.list[i], entry->d_name);
-            if (entry->d_name[0] == '.' || stat(path, &info) != 0)
+            if (entry->d_name[0] == '.' || lstat(path, &info) != 0)
                 continue;
-            if (S_ISDIR(info.st_mode))
+            if (S_ISDIR(info.st_mode)) /* no links to folders: they may go round */
                 push_path(&folders, path);
             else if (len > 4 && strcmp(entry->d_name + len - 4, ".txt") == 0)
                 push_path(files, path);

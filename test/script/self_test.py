@@ -40,6 +40,14 @@ class Runner(unittest.TestCase):
         self.assertEqual((code, err), (0, ""))
         return out.rsplit("----\n", 1)[1]
 
+    # ---- folders ---------------------------------------------------------------------------------
+
+    def test_folder_links_to_itself_are_not_followed(self):
+        self.write("a.txt", START + STARTED)
+        for name in "xyz":
+            os.symlink(".", os.path.join(self.folder.name, name))
+        self.assertEqual(self.run_script(self.folder.name)[:2], (0, "1 passed, 0 failed\n"))
+
     # ---- comparison ------------------------------------------------------------------------------
 
     def test_compare_log_lines_differ_only_strict_fails(self):

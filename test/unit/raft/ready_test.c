@@ -244,6 +244,9 @@ static void test_ready_bootstrap_brings_the_first_members_as_entries(void **stat
     struct floe_raft *raft = restart(store, 0);
     static const floe_id peers[] = {1, 2, 3};
     assert_int_equal(floe_raft_bootstrap(raft, peers, NULL, 0), FLOE_ERR_INVALID);
+    static const floe_id bad[] = {FLOE_ID_NONE, FLOE_ID_APPLY_THREAD, FLOE_ID_APPEND_THREAD};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(floe_raft_bootstrap(raft, &bad[i], NULL, 1), FLOE_ERR_INVALID);
     assert_int_equal(floe_raft_bootstrap(raft, peers, NULL, 3), FLOE_OK);
     assert_int_equal(floe_raft_bootstrap(raft, peers, NULL, 3), FLOE_ERR_INVALID);
     struct floe_ready ready;
