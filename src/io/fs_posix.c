@@ -36,6 +36,12 @@ static const char *last_error(void *ctx)
     return strerror(fs->error);
 }
 
+static bool is_full(void *ctx)
+{
+    const struct fs_posix *fs = ctx;
+    return fs->error == ENOSPC || fs->error == EDQUOT || fs->error == EFBIG;
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 static enum err open_file(void *ctx, const char *path, enum fs_open_mode mode, struct fs_file **out)
@@ -112,7 +118,11 @@ static enum err truncate_file(void *ctx, struct fs_file *file, uint64_t size)
 
 static enum err allocate_file(void *ctx, struct fs_file *file, uint64_t size)
 {
-    if (fallocate(file->fd, 0, 0, (off_t)size) == 0)
+    int result;
+    do {
+        result = fallocate(file->fd, 0, 0, (off_t)size);
+    } while (result != 0 && errno == EINTR);
+    if (result == 0)
         return ERR_OK;
     if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
         return failed(ctx);
@@ -223,6 +233,7 @@ static const struct fs_ops ops = {
     .sync_dir = sync_dir,
     .list = list_dir,
     .last_error = last_error,
+    .is_full = is_full,
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ struct fs_ops {
     enum err (*size)(void *ctx, struct fs_file *file, uint64_t *out);
     enum err (*truncate)(void *ctx, struct fs_file *file, uint64_t size);
     /* Reserves blocks up to size and makes the file that long, zero-filled; where the file system
-     * cannot reserve, it only extends. */
+     * cannot reserve, it only extends. After an error the file may have any part of it. */
     enum err (*allocate)(void *ctx, struct fs_file *file, uint64_t size);
     enum err (*sync)(void *ctx, struct fs_file *file); /* blocks until durable (fdatasync) */
     /* Starts a sync of everything written to file so far; token comes back from sync_poll, in
@@ -51,6 +51,8 @@ struct fs_ops {
     enum err (*list)(void *ctx, const char *dir, fs_list_fn fn, void *arg); /* any order */
     /* Text of the last error, e.g. "No space left on device". */
     const char *(*last_error)(void *ctx);
+    /* The last error was for want of room: a full disk, a quota, a limit of file sizes. */
+    bool (*is_full)(void *ctx);
 };
 
 struct fs {

@@ -8,6 +8,13 @@
  *                        its own.
  *   wal/<16 hex>.spare   the next segment, prepared in the background. It becomes a segment by its
  *                        first record being written and a rename.
+ *   Where there is no room for that (a full disk, a quota, a limit of file sizes) a segment has
+ *   1 MiB; where not even that can be reserved it is not reserved at all and grows as it is
+ *   written. Short ones leave room for the snapshot that lets older segments go
+ *   (wal_take_space_hint), and go sooner themselves. Reading back does not care: a segment ends
+ *   behind its last valid record, whether zeros or the end of the file come then, and the position
+ *   in the next one's head says whether something is missing. A write that finds no room is final
+ *   as any other failure; what it left behind is a torn tail.
  *
  * RECORDS (codec/record.h), not aligned, each payload starting with 16 bytes:
  *   8  position: log position of this record, bytes over all segments since the log was created
@@ -53,6 +60,7 @@
 
 #define FIRST_SEGMENT_BYTES (UINT64_C(4) << 20)
 #define SEGMENT_BYTES (UINT64_C(16) << 20)
+#define SHORT_SEGMENT_BYTES (UINT64_C(1) << 20)
 #define RECORD_BYTES_MAX (UINT64_C(64) << 20)
 #define RELEASE_COUNT 2 /* files a call; each costs a sync of the directory */
 
@@ -69,6 +77,7 @@ enum err wal_open(const struct wal_options *options, struct wal **out,
     wal->logger = options->logger;
     wal->first_segment_bytes = or_default(options->first_segment_bytes, FIRST_SEGMENT_BYTES);
     wal->segment_bytes = or_default(options->segment_bytes, SEGMENT_BYTES);
+    wal->short_segment_bytes = or_default(options->short_segment_bytes, SHORT_SEGMENT_BYTES);
     wal->max_record_bytes = or_default(options->max_record_bytes, RECORD_BYTES_MAX);
     ASSERT(wal->max_record_bytes < WAL_SEGMENT_FILE_MAX / 2);
     struct wal_recovered found = {0};
@@ -160,7 +169,7 @@ static enum err make_room(struct wal *wal, uint64_t size)
 {
     const struct wal_segment *segment = wal_segment_current(wal);
     uint64_t used = segment->end + wal->out.len;
-    if (used + size <= wal_segment_limit(wal, segment->number) || used == segment->head_bytes)
+    if (used + size <= segment->limit || used == segment->head_bytes)
         return ERR_OK;
     return wal_segment_rotate(wal, size);
 }
@@ -249,6 +258,16 @@ enum err wal_prepare(struct wal *wal)
         return ERR_OK;
     enum err err = wal_segment_release_some(wal, 1); /* what wal_release left over */
     return err == ERR_OK ? wal_segment_maybe_prepare(wal) : err;
+}
+
+bool wal_take_space_hint(struct wal *wal)
+{
+    /* what the newest mark covers goes without another snapshot */
+    if (!wal->space_hint || wal->segment_count < 2 ||
+        wal->segments[0].max_index <= wal->mark_index)
+        return false;
+    wal->space_hint = false;
+    return true;
 }
 
 uint64_t wal_segment_count(const struct wal *wal)

@@ -30,6 +30,7 @@ struct wal_options {
     const struct logger *logger;
     uint64_t first_segment_bytes; /* 0: 4 MiB */
     uint64_t segment_bytes;       /* 0: 16 MiB; a record larger than it gets a segment of its own */
+    uint64_t short_segment_bytes; /* 0: 1 MiB; where there is no room for a whole one */
     uint64_t max_record_bytes;    /* 0: 64 MiB; larger lengths are damage */
 };
 
@@ -83,8 +84,12 @@ enum err wal_sync_now(struct wal *wal) MUST_USE;
 enum err wal_release(struct wal *wal, floe_index index) MUST_USE;
 /* Background work, called now and then: prepares the next segment under a spare name. */
 enum err wal_prepare(struct wal *wal) MUST_USE;
+/* True once after a segment got less room than it should have, while older segments could go if a
+ * newer snapshot let them: the owner should take one soon. */
+bool wal_take_space_hint(struct wal *wal);
 uint64_t wal_segment_count(const struct wal *wal);
-/* For messages: what went wrong last, e.g. "write wal/000000000000001a.wal: No space left". */
+/* For messages: what went wrong last, e.g. "write wal/000000000000001a.wal: No space left on
+ * device", and what to do if it was for want of room. */
 const char *wal_last_error(const struct wal *wal);
 
 #endif

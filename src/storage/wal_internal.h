@@ -25,7 +25,7 @@ enum wal_record_type {
 /* A segment file beyond this was not written by us. */
 #define WAL_SEGMENT_FILE_MAX (UINT64_C(1) << 30)
 #define WAL_PATH_MAX 40
-#define WAL_ERROR_MAX 256
+#define WAL_ERROR_MAX 320
 
 /* ---- records (wal_record.c) ------------------------------------------------------------------ */
 
@@ -75,6 +75,7 @@ struct wal_segment {
     uint64_t base;         /* log position of offset 0 */
     uint64_t end;          /* offset behind the last record */
     uint64_t head_bytes;   /* of the first record */
+    uint64_t limit;        /* offset where the next segment begins, unless one record is larger */
     uint64_t synced;       /* offset up to which a sync has returned */
     floe_index max_index;  /* highest entry in it that still counts; 0: none */
     struct fs_file *file;  /* NULL: closed, all of it is durable */
@@ -93,6 +94,7 @@ struct wal {
     const struct logger *logger;
     uint64_t first_segment_bytes;
     uint64_t segment_bytes;
+    uint64_t short_segment_bytes; /* without room for a whole one */
     uint64_t max_record_bytes;
 
     struct wal_meta meta;
@@ -112,7 +114,10 @@ struct wal {
     bool names_dirty;    /* a segment was named since the last sync of the directory */
     floe_index release_index;
     struct fs_file *spare; /* the next segment, prepared; NULL: not yet */
+    uint64_t spare_bytes;  /* its limit */
     bool spare_refused;    /* preparing failed; tried again by the rotation itself */
+    bool is_short;         /* there was no room for a whole segment at the last try */
+    bool space_hint;       /* ... and the owner was not told yet */
     struct wal_sync sync;
     bool failed;
     char error[WAL_ERROR_MAX];
@@ -126,7 +131,10 @@ enum err wal_note_error(struct wal *wal, const char *what, const char *path);
 enum err wal_fail(struct wal *wal, const char *what, const char *path);
 struct wal_segment *wal_segment_current(struct wal *wal);
 struct wal_segment *wal_segment_push(struct wal *wal, const struct wal_segment *segment);
-uint64_t wal_segment_limit(const struct wal *wal, uint64_t number);
+/* How long a segment is where there is room. */
+uint64_t wal_segment_whole(const struct wal *wal, uint64_t number);
+/* A segment did not get its room (why is the last error), or did. */
+void wal_segment_note_room(struct wal *wal, const char *path, bool enough);
 uint64_t wal_end(const struct wal *wal);           /* log position behind everything */
 uint64_t wal_next_position(const struct wal *wal); /* the same with what is in out */
 /* An entry at index is in the last segment now: what was at and behind index counts no more. */

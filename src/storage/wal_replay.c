@@ -341,6 +341,26 @@ static enum err check_complete(struct wal_replay *replay)
     return ERR_CORRUPT;
 }
 
+/* Room for what comes behind the last record. Without it the file is used as far as it goes, or
+ * grows as it is written. */
+static enum err reserve_again(struct wal *wal, struct wal_segment *segment, struct fs_file *file,
+                              const char *path)
+{
+    const struct fs_ops *ops = wal->fs.ops;
+    uint64_t size = 0;
+    if (ops->size(wal->fs.ctx, file, &size) != ERR_OK)
+        return ERR_IO;
+    segment->limit = wal_segment_whole(wal, segment->number);
+    if (size >= segment->limit)
+        return ERR_OK;
+    bool enough = ops->allocate(wal->fs.ctx, file, segment->limit) == ERR_OK;
+    wal_segment_note_room(wal, path, enough);
+    if (enough)
+        return ERR_OK;
+    segment->limit = size > wal->short_segment_bytes ? size : wal->short_segment_bytes;
+    return ops->truncate(wal->fs.ctx, file, size); /* a part may have been reserved */
+}
+
 /* What was read may be in the page cache only; from here on the owner counts on it. */
 static enum err settle_segment(struct wal_replay *replay, struct wal_segment *segment, bool last)
 {
@@ -354,12 +374,7 @@ static enum err settle_segment(struct wal_replay *replay, struct wal_segment *se
     struct fs_file *file;
     if (ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
         return report_io(replay, "open", path);
-    uint64_t limit = wal_segment_limit(wal, segment->number);
-    uint64_t size = 0;
-    enum err err = ops->size(wal->fs.ctx, file, &size);
-    if (err == ERR_OK && last && size < limit && ops->allocate(wal->fs.ctx, file, limit) != ERR_OK)
-        log_warn(wal->logger, "no space reserved file=%s why=%s", path,
-                 ops->last_error(wal->fs.ctx)); /* a write may still fit */
+    enum err err = last ? reserve_again(wal, segment, file, path) : ERR_OK;
     if (err == ERR_OK)
         err = ops->sync(wal->fs.ctx, file);
     if (err == ERR_OK && last) {

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char make_room[] = "; make room there (disk, quota, limit of file sizes) and start "
+                                "again: what was acknowledged is safe";
+
 void wal_segment_path(char *out, uint64_t number, bool spare)
 {
     int len = snprintf(out, WAL_PATH_MAX, "wal/%016" PRIx64 ".%s", number,
@@ -27,7 +30,11 @@ enum err wal_note_error(struct wal *wal, const char *what, const char *path)
 enum err wal_fail(struct wal *wal, const char *what, const char *path)
 {
     wal->failed = true;
-    return wal_note_error(wal, what, path);
+    (void)wal_note_error(wal, what, path);
+    size_t len = strlen(wal->error);
+    if (wal->fs.ops->is_full(wal->fs.ctx))
+        (void)snprintf(wal->error + len, sizeof wal->error - len, "%s", make_room);
+    return ERR_IO;
 }
 
 struct wal_segment *wal_segment_current(struct wal *wal)
@@ -46,7 +53,7 @@ struct wal_segment *wal_segment_push(struct wal *wal, const struct wal_segment *
     return &wal->segments[wal->segment_count++];
 }
 
-uint64_t wal_segment_limit(const struct wal *wal, uint64_t number)
+uint64_t wal_segment_whole(const struct wal *wal, uint64_t number)
 {
     return number == 1 ? wal->first_segment_bytes : wal->segment_bytes;
 }
@@ -101,23 +108,71 @@ enum err wal_segment_flush(struct wal *wal)
 
 /* ---- the next segment ------------------------------------------------------------------------ */
 
-/* Notes the error only: whether it is final is the caller's to say. */
-static enum err make_spare(struct wal *wal, uint64_t number, uint64_t size)
+void wal_segment_note_room(struct wal *wal, const char *path, bool enough)
+{
+    if (!enough && !wal->is_short)
+        log_warn(wal->logger, "no room for a whole log segment file=%s why=%s", path,
+                 wal->fs.ops->last_error(wal->fs.ctx));
+    if (enough && wal->is_short)
+        log_info(wal->logger, "room for whole log segments again file=%s", path);
+    wal->is_short = !enough;
+    wal->space_hint = !enough;
+}
+
+/* As much as can be had of least <= whole bytes; false: nothing is reserved. */
+static bool reserve_short(struct wal *wal, struct fs_file *file, uint64_t least, uint64_t whole)
+{
+    const struct fs_ops *ops = wal->fs.ops;
+    /* a part of the whole may have been reserved, which is the room for the snapshot */
+    (void)ops->truncate(wal->fs.ctx, file, 0);
+    if (least >= whole || ops->allocate(wal->fs.ctx, file, least) == ERR_OK)
+        return least < whole;
+    (void)ops->truncate(wal->fs.ctx, file, 0);
+    return false;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The next segment, with room for need bytes at least. Without any to reserve it is left to grow
+ * as it is written if may_grow. Notes an error only: whether it is final is the caller's to say. */
+static enum err make_spare(struct wal *wal, uint64_t number, uint64_t need, bool may_grow)
 {
     ASSERT(wal->spare == NULL);
     const struct fs_ops *ops = wal->fs.ops;
     char path[WAL_PATH_MAX];
     wal_segment_path(path, number, true);
+    uint64_t whole = larger(need, wal_segment_whole(wal, number));
+    uint64_t least = larger(need, wal->short_segment_bytes);
     struct fs_file *file;
     if (ops->open(wal->fs.ctx, path, FS_OPEN_CREATE_FRESH, &file) != ERR_OK)
         return wal_note_error(wal, "create", path);
-    if (ops->allocate(wal->fs.ctx, file, size) != ERR_OK) {
+    bool enough = ops->allocate(wal->fs.ctx, file, whole) == ERR_OK;
+    wal_segment_note_room(wal, path, enough);
+    if (!enough && !reserve_short(wal, file, least, whole) && !may_grow) {
         enum err err = wal_note_error(wal, "allocate", path);
         ops->close(wal->fs.ctx, file);
-        (void)ops->remove(wal->fs.ctx, path); /* gives the space back; else a remnant */
+        (void)ops->remove(wal->fs.ctx, path); /* else a remnant */
         return err;
     }
     wal->spare = file;
+    wal->spare_bytes = enough || least > whole ? whole : least;
+    return ERR_OK;
+}
+
+/* The prepared one, grown if it is too small. */
+static enum err take_spare(struct wal *wal, uint64_t number, uint64_t need)
+{
+    if (wal->spare == NULL && make_spare(wal, number, need, true) != ERR_OK) {
+        wal->failed = true;
+        return ERR_IO;
+    }
+    if (need <= wal->spare_bytes)
+        return ERR_OK;
+    wal->spare_bytes = need;
+    (void)wal->fs.ops->allocate(wal->fs.ctx, wal->spare, need); /* else it grows as it is written */
     return ERR_OK;
 }
 
@@ -155,18 +210,10 @@ enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
     if (err != ERR_OK)
         return err;
     uint64_t number = wal->segment_count > 0 ? wal_segment_current(wal)->number + 1 : 1;
-    uint64_t limit = wal_segment_limit(wal, number);
     struct wal_head head = head_now(wal, number);
     struct buf bytes = {0};
     wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
-    uint64_t size = bytes.len + extra > limit ? bytes.len + extra : limit;
-    if (wal->spare != NULL && size > limit &&
-        wal->fs.ops->allocate(wal->fs.ctx, wal->spare, size) != ERR_OK)
-        err = wal_fail(wal, "allocate", "wal");
-    if (wal->spare == NULL && err == ERR_OK && make_spare(wal, number, size) != ERR_OK) {
-        wal->failed = true;
-        err = ERR_IO;
-    }
+    err = take_spare(wal, number, bytes.len + extra);
     if (err == ERR_OK)
         err = name_spare(wal, number, &bytes);
     if (err == ERR_OK) {
@@ -174,6 +221,7 @@ enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
                                                     .base = wal_end(wal),
                                                     .end = bytes.len,
                                                     .head_bytes = bytes.len,
+                                                    .limit = wal->spare_bytes,
                                                     .file = wal->spare});
         wal->spare = NULL;
         wal->spare_refused = false;
@@ -186,10 +234,9 @@ enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
 enum err wal_segment_maybe_prepare(struct wal *wal)
 {
     const struct wal_segment *segment = wal_segment_current(wal);
-    uint64_t limit = wal_segment_limit(wal, segment->number);
-    if (wal->spare != NULL || wal->spare_refused || segment->end < limit / 2)
+    if (wal->spare != NULL || wal->spare_refused || segment->end < segment->limit / 2)
         return ERR_OK;
-    enum err err = make_spare(wal, segment->number + 1, wal->segment_bytes);
+    enum err err = make_spare(wal, segment->number + 1, 0, false);
     wal->spare_refused = err != ERR_OK;
     return err;
 }
@@ -223,6 +270,7 @@ static enum err remove_first(struct wal *wal)
         wal->fs.ops->close(wal->fs.ctx, first->file);
     wal->segment_count--;
     memmove(first, first + 1, wal->segment_count * sizeof *first);
+    wal->spare_refused = false; /* now there may be room */
     if (wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
         return wal_fail(wal, "sync directory", "wal");
     return ERR_OK;

@@ -15,10 +15,12 @@
 #include "storage/wal.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -403,11 +405,38 @@ static void test_fs_posix_snapshot_is_written_and_read(void **state)
 #define INLINE(test) cmocka_unit_test_setup_teardown(test, setup_inline, teardown)
 #define RING(test) cmocka_unit_test_setup_teardown(test, setup_ring, teardown)
 
+/* A limit of file sizes stands for every kind of want of room. */
+static void test_fs_posix_want_of_room_is_told_from_other_errors(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit was;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    struct rlimit limit = {.rlim_cur = 50000, .rlim_max = was.rlim_max};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct fs_file *file;
+    assert_int_equal(f->fs.ops->open(f->fs.ctx, "a", FS_OPEN_CREATE, &file), ERR_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    enum err allocated = f->fs.ops->allocate(f->fs.ctx, file, 100000);
+    bool full_1 = f->fs.ops->is_full(f->fs.ctx);
+    enum err written = f->fs.ops->write(f->fs.ctx, file, 49999, "ab", 2);
+    bool full_2 = f->fs.ops->is_full(f->fs.ctx);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    (void)signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(allocated, ERR_IO);
+    assert_int_equal(written, ERR_IO);
+    assert_true(full_1 && full_2);
+    assert_int_equal(f->fs.ops->remove(f->fs.ctx, "b"), ERR_NOT_FOUND);
+    assert_false(f->fs.ops->is_full(f->fs.ctx));
+    f->fs.ops->close(f->fs.ctx, file);
+    assert_int_equal(f->fs.ops->remove(f->fs.ctx, "a"), ERR_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         INLINE(test_fs_posix_file_is_private_and_reads_back),
         INLINE(test_fs_posix_allocate_extends_with_zeros_and_never_cuts),
+        INLINE(test_fs_posix_want_of_room_is_told_from_other_errors),
         INLINE(test_fs_posix_names_move_and_go),
         INLINE(test_fs_posix_sync_reports_once_and_drains_its_descriptor),
         RING(test_fs_posix_sync_reports_once_and_drains_its_descriptor),

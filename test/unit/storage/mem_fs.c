@@ -73,7 +73,9 @@ struct mem_fs {
     unsigned operations;
     unsigned stop_at;
     unsigned fail_at;
+    uint64_t capacity; /* 0: no end */
     bool stopped;
+    bool full; /* the last error was for want of room */
 };
 
 /* ---- nodes and names ------------------------------------------------------------------------- */
@@ -202,6 +204,16 @@ static bool works(struct mem_fs *fs)
     return !fs->stopped && fs->operations != fs->fail_at;
 }
 
+/* How many of the bytes up to size fit into the file; notes if they do not all. */
+static uint64_t fitting(struct mem_fs *fs, const struct fs_file *file, uint64_t size)
+{
+    uint64_t now = file->node->now.len;
+    uint64_t used = mem_fs_used(fs);
+    uint64_t room = fs->capacity > used ? fs->capacity - used : 0;
+    fs->full = fs->capacity != 0 && size > now && size - now > room;
+    return fs->full ? now + room : size;
+}
+
 static enum err op_open(void *ctx, const char *path, enum fs_open_mode mode, struct fs_file **out)
 {
     struct mem_fs *fs = ctx;
@@ -256,6 +268,11 @@ static enum err op_write(void *ctx, struct fs_file *file, uint64_t offset, const
 {
     ASSERT(file->writable);
     bool ok = works(ctx); /* a write that fails may have done something */
+    uint64_t fits = fitting(ctx, file, offset + len);
+    if (fits < offset + len) {
+        ok = false;
+        len = fits > offset ? (size_t)(fits - offset) : 0;
+    }
     write_to(&file->node->now, offset, data, len);
     note_change(file->node, false, offset, data, len);
     return ok ? ERR_OK : ERR_IO;
@@ -280,6 +297,12 @@ static enum err op_truncate(void *ctx, struct fs_file *file, uint64_t size)
 
 static enum err op_allocate(void *ctx, struct fs_file *file, uint64_t size)
 {
+    uint64_t fits = fitting(ctx, file, size);
+    if (fits < size) {
+        if (fits > file->node->now.len) /* some file systems keep what they had got so far */
+            (void)op_truncate(ctx, file, fits);
+        return ERR_IO;
+    }
     if (size > file->node->now.len)
         return op_truncate(ctx, file, size);
     return works(ctx) ? ERR_OK : ERR_IO;
@@ -389,8 +412,14 @@ static enum err op_list(void *ctx, const char *dir, fs_list_fn fn, void *arg)
 
 static const char *op_last_error(void *ctx)
 {
-    (void)ctx;
-    return "the disk is gone";
+    const struct mem_fs *fs = ctx;
+    return fs->full ? "the disk is full" : "the disk is gone";
+}
+
+static bool op_is_full(void *ctx)
+{
+    const struct mem_fs *fs = ctx;
+    return fs->full;
 }
 
 static const struct fs_ops ops = {
@@ -410,6 +439,7 @@ static const struct fs_ops ops = {
     .sync_dir = op_sync_dir,
     .list = op_list,
     .last_error = op_last_error,
+    .is_full = op_is_full,
 };
 
 /* ---- power ----------------------------------------------------------------------------------- */
@@ -519,6 +549,19 @@ void mem_fs_stop_at(struct mem_fs *fs, unsigned n)
 void mem_fs_fail_at(struct mem_fs *fs, unsigned n)
 {
     fs->fail_at = n == 0 ? 0 : fs->operations + n;
+}
+
+void mem_fs_set_capacity(struct mem_fs *fs, uint64_t bytes)
+{
+    fs->capacity = bytes;
+}
+
+uint64_t mem_fs_used(const struct mem_fs *fs)
+{
+    uint64_t used = 0;
+    for (size_t i = 0; i < fs->now.count; i++)
+        used += fs->now.list[i].node->now.len;
+    return used;
 }
 
 uint8_t *mem_fs_content(struct mem_fs *fs, const char *path, size_t *size)

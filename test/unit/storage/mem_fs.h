@@ -28,6 +28,10 @@ unsigned mem_fs_operations(const struct mem_fs *fs);
 void mem_fs_stop_at(struct mem_fs *fs, unsigned n);
 /* Only the n-th operation from now on fails. */
 void mem_fs_fail_at(struct mem_fs *fs, unsigned n);
+/* Room for this many bytes over all files; 0: no end. What would not fit is an error, and a write
+ * does as much as fits, as disks do. Lowering it takes nothing away. */
+void mem_fs_set_capacity(struct mem_fs *fs, uint64_t bytes);
+uint64_t mem_fs_used(const struct mem_fs *fs);
 /* Power is back: everything open is forgotten. */
 void mem_fs_crash(struct mem_fs *fs, enum mem_fs_crash kind, struct prng *prng);
 /* The content that programs see, to read and to damage; NULL: no such file. */

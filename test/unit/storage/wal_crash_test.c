@@ -33,6 +33,12 @@ struct step {
     floe_term term;
 };
 
+struct script {
+    const struct step *steps;
+    size_t count;
+    uint64_t room; /* of the disk; 0: no end */
+};
+
 /* What a log holds; term 0: no such entry. */
 struct state {
     floe_term term[INDEX_MAX];
@@ -156,7 +162,8 @@ static enum err step_run(struct run *run, const struct step *step)
 static struct wal_options options_for(struct mem_fs *disk)
 {
     return (struct wal_options){
-        .fs = mem_fs_table(disk), .first_segment_bytes = 700, .segment_bytes = 1000};
+        .fs = mem_fs_table(disk), .first_segment_bytes = 700, .segment_bytes = 1000,
+        .short_segment_bytes = 400};
 }
 
 static void run_script(struct run *run, const struct step *steps, size_t count)
@@ -279,14 +286,16 @@ static void crash_while_opening(struct run *run, struct prng *prng)
     }
 }
 
-/* False: the script ended before operation n. */
-static bool crash_at(const struct step *steps, size_t count, unsigned n, enum mem_fs_crash kind,
+/* False: the script ended before operation n. With a room for the disk it may end for want of it;
+ * there is more at the latest when something is to be written again. */
+static bool crash_at(const struct script *script, unsigned n, enum mem_fs_crash kind,
                      struct prng *prng)
 {
     struct run *run = mem_calloc(1, sizeof *run);
     run->disk = mem_fs_new();
+    mem_fs_set_capacity(run->disk, script->room);
     mem_fs_stop_at(run->disk, n);
-    run_script(run, steps, count);
+    run_script(run, script->steps, script->count);
     bool reached = mem_fs_operations(run->disk) >= n;
     size_t durable = 0;
     if (run->wal != NULL) {
@@ -302,25 +311,31 @@ static bool crash_at(const struct step *steps, size_t count, unsigned n, enum me
     assert_int_equal(mem_fs_count(run->disk, ".spare"), 0);
     const struct state *state = check_found(run, durable, &found);
     wal_recovered_deinit(&found);
+    mem_fs_set_capacity(run->disk, 0);
     check_continues(run, wal, state, prng);
     mem_fs_free(run->disk);
     mem_free(run);
     return reached;
 }
 
-static void crash_everywhere(const struct step *steps, size_t count)
+static void crash_everywhere_in(const struct script *script)
 {
-    print_message("seed %llu\n", (unsigned long long)seed_given);
     bool reached = true;
     for (unsigned n = 1; reached; n++) {
         for (int kind = 0; kind < MEM_FS_CRASH_COUNT; kind++) {
             int tries = kind == MEM_FS_PREFIX || kind == MEM_FS_SCATTER ? 6 : 1;
             for (int i = 0; i < tries; i++) {
                 struct prng prng = {seed_given + n * 1000 + (uint64_t)(kind * 10 + i)};
-                reached = crash_at(steps, count, n, (enum mem_fs_crash)kind, &prng);
+                reached = crash_at(script, n, (enum mem_fs_crash)kind, &prng);
             }
         }
     }
+}
+
+static void crash_everywhere(const struct step *steps, size_t count)
+{
+    print_message("seed %llu\n", (unsigned long long)seed_given);
+    crash_everywhere_in(&(struct script){.steps = steps, .count = count});
 }
 
 /* ---- workloads ------------------------------------------------------------------------------- */
@@ -368,6 +383,25 @@ static void test_wal_crash_release_behind_a_new_head_keeps_the_state(void **arg)
     crash_everywhere(steps, sizeof steps / sizeof *steps);
 }
 
+/* From no room for the first head to room for all, in steps that meet every kind of segment: whole,
+ * short, grown by writing; and writes that found no room. */
+static void test_wal_crash_with_little_room_keeps_the_promise(void **arg)
+{
+    (void)arg;
+    static const struct step steps[] = {
+        {APPEND, 1, 3, 1},   {SYNC, 0, 0, 0},    {APPEND, 4, 3, 1},       {PREPARE, 0, 0, 0},
+        {SYNC_START, 0, 0, 0}, {APPEND, 7, 3, 1}, {POLL, 0, 0, 0},        {APPEND, 9, 3, 2},
+        {SYNC, 0, 0, 0},     {MARK, 8, 1, 1},    {SYNC, 0, 0, 0},         {RELEASE, 8, 0, 0},
+        {PREPARE, 0, 0, 0},  {APPEND, 12, 4, 2}, {SYNC, 0, 0, 0},         {APPEND, 16, 4, 2},
+        {SYNC_NOW, 0, 0, 0}, {MARK, 17, 1, 2},   {SYNC, 0, 0, 0},         {RELEASE, 17, 0, 0},
+        {PREPARE, 0, 0, 0},  {APPEND, 20, 4, 3}, {SYNC_NOW, 0, 0, 0},
+    };
+    print_message("seed %llu\n", (unsigned long long)seed_given);
+    struct script script = {.steps = steps, .count = sizeof steps / sizeof *steps};
+    for (script.room = 40; script.room < 4000; script.room += script.room < 2200 ? 173 : 450)
+        crash_everywhere_in(&script);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -376,6 +410,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_wal_crash_synced_steps_keep_their_promise),
         cmocka_unit_test(test_wal_crash_batches_over_rotations_keep_their_promise),
         cmocka_unit_test(test_wal_crash_release_behind_a_new_head_keeps_the_state),
+        cmocka_unit_test(test_wal_crash_with_little_room_keeps_the_promise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
