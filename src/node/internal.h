@@ -164,7 +164,7 @@ struct node {
 
     /* snapshots.c, transfers.c */
     floe_index snapshot_index; /* newest durable one */
-    bool snapshot_wanted; /* a member needs one that is newer than the newest */
+    bool snapshot_wanted; /* before its time: for another member, or to make room on the disk */
     struct own_snapshot own;
     struct loading loading;
     struct incoming_snapshot incoming;
@@ -179,7 +179,7 @@ struct node {
     uint64_t stop_deadline_ms;
     uint64_t transfer_sent_ms;
     enum node_life life;
-    char failure[256];
+    char failure[400];
 };
 
 /* core.c */
@@ -227,6 +227,8 @@ void requests_refuse_forwarded(struct node *node, const struct floe_message *mes
 void requests_on_unsent(struct node *node, const struct floe_message *message);
 /* Everything ends: nothing queued will be done, the rest is unknown. */
 void requests_end_all(struct node *node);
+/* Why requests end, or are not taken any more. */
+const char *requests_end_text(const struct node *node);
 void requests_publish(struct node *node);
 
 /* reads.c */

@@ -66,7 +66,8 @@ enum node_life {
     NODE_RUNNING,
     NODE_STOPPED, /* after node_stop: everything is answered and durable */
     NODE_REMOVED, /* this member was removed from the cluster and everything is answered */
-    NODE_FAILED,  /* the log cannot be written: end the process (node_failure) */
+    NODE_FAILED,  /* the log cannot be written, everything is answered: end the process
+                   * (node_failure) */
 };
 enum node_life node_life(const struct node *node);
 const char *node_failure(const struct node *node);

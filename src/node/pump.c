@@ -242,12 +242,8 @@ static void on_caught_up_own(struct node *node)
         (void)floe_raft_campaign(node->raft);
 }
 
-void node_pump(struct node *node, uint64_t now_ms)
+static void turn(struct node *node)
 {
-    node->now_ms = now_ms;
-    node->more = false;
-    if (node->life != NODE_RUNNING)
-        return;
     drain_syncs(node);
     drain_events(node);
     run_ticks(node);
@@ -264,6 +260,19 @@ void node_pump(struct node *node, uint64_t now_ms)
     snapshots_work(node);
     transfers_feed(node);
     stop_pump(node);
+}
+
+void node_pump(struct node *node, uint64_t now_ms)
+{
+    node->now_ms = now_ms;
+    node->more = false;
+    if (node->life != NODE_RUNNING)
+        return;
+    turn(node);
+    if (node->life != NODE_FAILED)
+        return;
+    requests_end_all(node); /* a failure ends everything, too, but not in the middle of it */
+    reads_end_all(node);
 }
 
 bool node_has_work(const struct node *node)

@@ -15,7 +15,7 @@ void node_read(struct node *node, uint64_t token, uint64_t now_ms)
 {
     struct node_result refused = {.token = token, .outcome = NODE_NOT_DONE};
     if (node->stopping || node->life != NODE_RUNNING) {
-        refused.text = "this member is stopping";
+        refused.text = requests_end_text(node);
         requests_push_result(node, refused);
         return;
     }
@@ -106,5 +106,5 @@ void reads_on_leader(struct node *node)
 void reads_end_all(struct node *node)
 {
     while (!TAILQ_EMPTY(&node->reads))
-        end_first(node, NODE_NOT_DONE, "this member is stopping");
+        end_first(node, NODE_NOT_DONE, requests_end_text(node));
 }

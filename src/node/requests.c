@@ -54,7 +54,7 @@ static bool refuse_at_once(struct node *node, uint64_t token, size_t bytes)
 {
     struct node_result result = {.token = token, .outcome = NODE_NOT_DONE};
     if (node->stopping || node->life != NODE_RUNNING) {
-        result.text = "this member is stopping";
+        result.text = requests_end_text(node);
     } else if (node->waiters.bytes + bytes > node->options.pending_bytes) {
         result.outcome = NODE_OVERLOADED;
         result.text = "too many bytes of requests are under way";
@@ -293,11 +293,16 @@ void requests_expire(struct node *node)
                                                         : "the leader could not take it in time");
 }
 
+const char *requests_end_text(const struct node *node)
+{
+    return node->life == NODE_FAILED ? "this member has failed" : "this member is stopping";
+}
+
 void requests_end_all(struct node *node)
 {
     struct waiter *waiter;
     while ((waiter = TAILQ_FIRST(&node->waiters.all)) != NULL)
-        end_waiter(node, waiter, "this member is stopping");
+        end_waiter(node, waiter, requests_end_text(node));
 }
 
 /* ---- the member's own name and address ------------------------------------------------------- */

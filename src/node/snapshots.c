@@ -50,8 +50,19 @@ static bool is_due(const struct node *node)
            node->applied_bytes >= NODE_LOG_BYTES_MAX;
 }
 
+/* The log is short of room, and older segments are kept only for want of a newer snapshot. */
+static void heed_space_hint(struct node *node)
+{
+    if (!wal_take_space_hint(node->wal))
+        return;
+    log_info(node->logger, "snapshot wanted early: the log is short of room applied=%" PRIu64,
+             node->applied);
+    node->snapshot_wanted = true;
+}
+
 void snapshots_maybe_start(struct node *node)
 {
+    heed_space_hint(node);
     if (!is_due(node) || node->life != NODE_RUNNING || node->release_index != 0)
         return;
     struct own_snapshot *own = &node->own;
