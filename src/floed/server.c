@@ -196,6 +196,7 @@ static bool open_events(struct server *server)
         return false;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes shall be an error of a write: EFBIG */
     server->timer = evtimer_new(server->base, on_timer, server);
     const int numbers[2] = {SIGTERM, SIGINT};
     for (int i = 0; i < 2; i++) {
@@ -238,6 +239,8 @@ static void turn(struct server *server)
         node_stop(server->node, now);
     }
     node_pump(server->node, now);
+    if (node_life(server->node) == NODE_FAILED)
+        http_server_stop_accepting(server->http);
     link_set_pump(server->links, now);
     http_server_pump(server->http, now);
     if (!server->ended && node_life(server->node) != NODE_RUNNING) {
@@ -246,13 +249,12 @@ static void turn(struct server *server)
     }
 }
 
-/* After the end: until every answer is out, but not for long. */
+/* After the end, also that by a failure: until every answer is out, but not for long. */
 static bool lingering(const struct server *server)
 {
-    if (node_life(server->node) == NODE_FAILED)
-        return false;
     uint64_t passed = clock_now_ms() - server->ended_ms;
-    /* what was sent to other members last (a vote, "I know that I am removed") must get out */
+    /* what was sent to other members last (a vote, "I know that I am removed") must get out, and
+     * requests that were on their way get an answer */
     uint64_t farewell_ms = node_life(server->node) == NODE_REMOVED ? LINGER_MS / 4 : LINGER_MS / 10;
     return passed < farewell_ms || (http_server_unsent(server->http) > 0 && passed < LINGER_MS);
 }
@@ -270,7 +272,8 @@ static void serve(struct server *server)
         log_info(server->logger, "stopped: this member was removed from the cluster");
         break;
     case NODE_FAILED:
-        log_error(server->logger, "stopped by a failure: %s", node_failure(server->node));
+        log_error(server->logger, "stopped by a failure: %s (data directory %s)",
+                  node_failure(server->node), server->conf->data_dir);
         break;
     case NODE_RUNNING: break;
     }

@@ -303,6 +303,20 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
     return server;
 }
 
+/* Without its connection a request would belong to nobody: an answer frees it. There are some only
+ * where the node did not come to its end before, so nobody knows what becomes of a write. */
+static void answer_abandoned(struct evhttp_request *request)
+{
+    enum evhttp_cmd_type type = evhttp_request_get_command(request);
+    struct api_response response = {.head = type == EVHTTP_REQ_HEAD};
+    if (type == EVHTTP_REQ_GET || type == EVHTTP_REQ_HEAD)
+        api_error_response(&response, 503, "stopping", "the server is stopping");
+    else
+        api_error_response(&response, 504, "outcome_unknown",
+                           "it may or may not be done: the server is stopping");
+    send_response(request, &response, true);
+}
+
 void http_server_free(struct http_server *server)
 {
     if (server == NULL)
@@ -310,10 +324,7 @@ void http_server_free(struct http_server *server)
     struct waiting *waiting;
     struct waiting *next;
     HASH_ITER(hh, server->waiting, waiting, next) {
-        /* without its connection a request would belong to nobody: an answer frees it */
-        struct api_response response = {0};
-        api_error_response(&response, 503, "stopping", "the server is stopping");
-        send_response(waiting->request, &response, true);
+        answer_abandoned(waiting->request);
         HASH_DEL(server->waiting, waiting);
         mem_free(waiting);
     }

@@ -235,7 +235,7 @@ static void test_http_free_with_waiting_requests_is_clean(void **state)
     put(waiting, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
     wait_for_calls(1);
     int gone = dial();
-    put(gone, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+    put(gone, "PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nv");
     wait_for_calls(2);
     (void)close(gone);
     int half = dial();
