@@ -1,0 +1,232 @@
+"""No room on the disk. RLIMIT_FSIZE stands for a full one wherever the tests run; a small tmpfs is the real thing where
+one can be mounted (in a mount namespace of its own; said loudly where not)."""
+import http.client
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from harness import FLOED, Cluster, Node, main, wait_for
+
+MIB = 1 << 20
+VALUE = os.urandom(20000)
+
+
+def value_of(key):
+    return VALUE + key.encode()
+
+
+def start_limited(node, size):
+    """No file of this node may become longer than size: ENOSPC's cousin EFBIG for every write behind it."""
+    log = open(node.log_path, "ab")
+    node.process = subprocess.Popen(
+        [FLOED, "--config", node.conf_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    log.close()
+    wait_for("node %d to serve" % node.id, node.serves, 30)
+
+
+def write_until_it_ends(node, prefix, results, threads=6, most=4000):
+    """Writers with a connection and one request at a time each, until one is not done; results[key] = status."""
+    def run(me):
+        c = http.client.HTTPConnection("127.0.0.1", node.http_port, timeout=15)
+        for i in range(most // threads):
+            key = "%s%d-%d" % (prefix, me, i)
+            try:
+                c.request("PUT", "/" + key, value_of(key))
+                answer = c.getresponse()
+                answer.read()
+                results[key] = answer.status
+            except OSError as error:
+                results[key] = "closed: %r" % error
+            if results[key] != 204:
+                break
+        c.close()
+    writers = [threading.Thread(target=run, args=(i,)) for i in range(threads)]
+    for t in writers:
+        t.start()
+    for t in writers:
+        t.join()
+
+
+def assert_all_there(node, results):
+    acked = [k for k, s in results.items() if s == 204]
+    lost = [k for k in acked if node.get(k).body != value_of(k)]
+    assert not lost, "%d of %d acknowledged writes are lost, e.g. %s" % (len(lost), len(acked), lost[:5])
+    nothing = [k for k, s in results.items() if s == 503 and node.get(k).status != 404]
+    assert not nothing, "503 means certainly not done, but these are there: %s" % nothing[:5]
+
+
+def assert_said_why(node, why):
+    line = [text for text in node.log().splitlines() if "stopped by a failure" in text][-1]
+    for part in ("wal/0000", why, "make room", node.dir):
+        assert part in line, (part, line)
+
+
+def test_node_without_room_answers_all_ends_with_1_and_comes_back():
+    with Cluster(1) as c:
+        n = c.nodes[1]
+        start_limited(n, MIB // 2)  # not even a short segment: the log grows as it is written
+        c.leader()
+        results = {}
+        write_until_it_ends(n, "k", results)
+        began = time.monotonic()
+        assert n.wait_exit() == 1
+        assert time.monotonic() - began < 2
+        statuses = list(results.values())
+        assert statuses.count(204) > 10, statuses
+        assert set(statuses) <= {204, 503, 504}, [s for s in statuses if s not in (204, 503, 504)]
+        assert statuses.count(504) > 0, statuses  # those that had been proposed
+        assert_said_why(n, "File too large")
+        n.start()  # with room
+        assert_all_there(n, results)
+        assert n.put("after", b"1").status == 204
+
+
+def test_member_without_room_leaves_the_others_working_and_comes_back():
+    with Cluster(3) as c:
+        full = c.nodes[2]
+        for n in (c.nodes[1], c.nodes[3]):
+            n.start(wait=False)
+        start_limited(full, MIB // 2)
+        c.leader()
+        results = {}
+        write_until_it_ends(c.nodes[1], "a", results, threads=4, most=120)
+        assert full.wait_exit() == 1
+        assert_said_why(full, "File too large")
+        write_until_it_ends(c.nodes[3], "b", results, threads=4, most=120)
+        statuses = list(results.values())
+        assert set(statuses) <= {204, 503, 504}, statuses
+        assert statuses.count(204) > 200, statuses
+        for n in (c.nodes[1], c.nodes[3]):
+            assert_all_there(n, results)
+        full.start()
+        assert_all_there(full, results)
+
+
+def test_log_goes_on_in_short_segments_where_whole_ones_do_not_fit():
+    with Cluster(1) as c:
+        n = c.nodes[1]
+        start_limited(n, 3 * MIB // 2)
+        c.leader()
+        results = {}
+        write_until_it_ends(n, "k", results, most=300)  # 6 MB
+        assert set(results.values()) == {204} and len(results) == 300
+        sizes = [os.path.getsize(os.path.join(n.dir, "wal", f)) for f in os.listdir(os.path.join(n.dir, "wal"))]
+        assert len(sizes) > 4 and max(sizes) <= MIB, sizes
+        assert "no room for a whole log segment" in n.log()
+        n.kill()
+        n.start()
+        assert_all_there(n, results)
+
+
+def test_request_that_never_came_complete_does_not_keep_a_failed_node():
+    with Cluster(1) as c:
+        n = c.nodes[1]
+        start_limited(n, MIB // 2)
+        c.leader()
+        with socket.create_connection(("127.0.0.1", n.http_port)) as s:
+            s.sendall(b"PUT /half HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+            write_until_it_ends(n, "k", {}, threads=2)
+            assert n.wait_exit(3) == 1
+
+
+# ---- a small tmpfs ---------------------------------------------------------------------------------------------
+
+class SmallDisk:
+    """A mount namespace, held open by a sleeping process, in which the node's directory is a tmpfs. What is in it is seen
+    through /proc/PID/root."""
+
+    def __init__(self, node, mib):
+        self.node, self.mib = node, mib
+        os.makedirs(node.dir, exist_ok=True)
+        script = 'mount -t tmpfs -o size=%dm,mode=700 floe "$0" && echo ready && exec sleep 1000' % mib
+        self.holder = subprocess.Popen(["unshare", "-rm", "sh", "-c", script, node.dir], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE)
+        self.ready = self.holder.stdout.readline() == b"ready\n"
+        self.why = "" if self.ready else self.holder.stderr.read().decode().strip()
+
+    def path(self, *names):
+        return os.path.join("/proc/%d/root" % self.holder.pid, self.node.dir.lstrip("/"), *names)
+
+    def start(self):
+        log = open(self.node.log_path, "ab")
+        self.node.process = subprocess.Popen(
+            ["nsenter", "-t", str(self.holder.pid), "-U", "-m", "--preserve-credentials", FLOED, "--config",
+             self.node.conf_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+
+    def free_mib(self):
+        info = os.statvfs(self.path())
+        return info.f_bavail * info.f_bsize / MIB
+
+    def close(self):
+        self.holder.kill()
+        self.holder.wait()
+
+
+def on_small_disk(mib, run, **raft):
+    with Cluster(1, **raft) as c:
+        try:
+            disk = SmallDisk(c.nodes[1], mib)
+        except FileNotFoundError as error:
+            print("  SKIPPED, THE SMALL TMPFS WAS NOT TRIED:", error, flush=True)
+            return
+        try:
+            if not disk.ready:
+                print("  SKIPPED, THE SMALL TMPFS WAS NOT TRIED: cannot mount:", disk.why, flush=True)
+                return
+            run(c, c.nodes[1], disk)
+        finally:
+            if c.nodes[1].process is not None:
+                c.nodes[1].process.kill()
+                c.nodes[1].process.wait()
+            disk.close()
+
+
+def test_small_disk_is_kept_from_filling_by_early_snapshots():
+    def run(c, n, disk):
+        disk.start()
+        wait_for("the node to serve", n.serves, 30)
+        c.leader()
+        results = {}
+        for i in range(3000):  # 60 MB over a few keys on 24 MiB
+            key = "k%d" % (i % 10)
+            results[key] = n.put(key, value_of(key)).status
+            assert results[key] == 204, (i, results[key], n.log()[-2000:])
+        assert "snapshot wanted early" in n.log()
+        n.kill()
+        disk.start()
+        wait_for("the node to serve", n.serves, 30)
+        assert_all_there(n, results)
+    on_small_disk(24, run)
+
+
+def test_small_disk_that_fills_ends_the_node_until_there_is_room():
+    def run(c, n, disk):
+        ballast = disk.path("ballast")  # what the operator will clear away
+        with open(ballast, "wb") as f:
+            f.write(b"b" * (8 * MIB))
+        disk.start()
+        wait_for("the node to serve", n.serves, 30)
+        c.leader()
+        results = {}
+        write_until_it_ends(n, "k", results)  # keys of their own: no snapshot makes that smaller
+        assert n.wait_exit() == 1
+        statuses = list(results.values())
+        assert set(statuses) <= {204, 503, 504}, [s for s in statuses if s not in (204, 503, 504)]
+        assert statuses.count(204) > 100, len(statuses)
+        assert_said_why(n, "No space left on device")
+        os.remove(ballast)
+        disk.start()
+        wait_for("the node to serve", n.serves, 30)
+        assert_all_there(n, results)
+        assert n.put("after", b"1").status == 204
+    on_small_disk(24, run)
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
