@@ -29,8 +29,9 @@ def start_limited(node, size):
     wait_for("node %d to serve" % node.id, node.serves, 30)
 
 
-def write_until_it_ends(node, prefix, results, threads=6, most=4000):
-    """Writers with a connection and one request at a time each, until one is not done; results[key] = status."""
+def write_until_it_ends(node, prefix, results, threads=6, most=4000, stubborn=False):
+    """Writers with a connection and one request at a time each, until one is not done; results[key] = status. Stubborn
+    ones go on with the next key then."""
     def run(me):
         c = http.client.HTTPConnection("127.0.0.1", node.http_port, timeout=15)
         for i in range(most // threads):
@@ -42,7 +43,7 @@ def write_until_it_ends(node, prefix, results, threads=6, most=4000):
                 results[key] = answer.status
             except OSError as error:
                 results[key] = "closed: %r" % error
-            if results[key] != 204:
+            if results[key] != 204 and not stubborn:
                 break
         c.close()
     writers = [threading.Thread(target=run, args=(i,)) for i in range(threads)]
@@ -94,13 +95,13 @@ def test_member_without_room_leaves_the_others_working_and_comes_back():
         start_limited(full, MIB // 2)
         c.leader()
         results = {}
-        write_until_it_ends(c.nodes[1], "a", results, threads=4, most=120)
+        write_until_it_ends(c.nodes[1], "a", results, threads=4, most=120, stubborn=True)
         assert full.wait_exit() == 1
         assert_said_why(full, "File too large")
-        write_until_it_ends(c.nodes[3], "b", results, threads=4, most=120)
+        write_until_it_ends(c.nodes[3], "b", results, threads=4, most=120, stubborn=True)
         statuses = list(results.values())
         assert set(statuses) <= {204, 503, 504}, statuses
-        assert statuses.count(204) > 200, statuses
+        assert statuses.count(204) > 200, statuses  # it may have been the leader: some are not known
         for n in (c.nodes[1], c.nodes[3]):
             assert_all_there(n, results)
         full.start()

@@ -284,8 +284,10 @@ static void test_wal_full_disk_at_start_leaves_the_reserved_room(void **state)
     append(f);
     assert_int_equal(size_of(f, SECOND), SHORT);
     assert_int_equal(wal_segment_count(f->wal), 2);
-    append_until_full(f); /* ends where it ends, not behind it */
+    mem_fs_set_capacity(f->disk, WHOLE + SHORT + 600);
+    append_until_segment(f, THIRD); /* the second one ends where it is short */
     assert_int_equal(size_of(f, SECOND), SHORT);
+    append_until_full(f);
     mem_fs_set_capacity(f->disk, 0);
     reopen(f);
     assert_there_and_goes_on(f);
