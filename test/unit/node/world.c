@@ -1,0 +1,172 @@
+/* See world.h. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct node_options options_of(struct world *w, unsigned i)
+{
+    static const struct node_member_option members[] = {{1, "n1:1"}, {2, "n2:1"}, {3, "n3:1"}};
+    static const char *const addresses[] = {"", "n1:1", "n2:1", "n3:1"};
+    return (struct node_options){.id = i,
+                                 .name = "member",
+                                 .cluster = "test",
+                                 .http_address = "h:1",
+                                 .peer_address = addresses[i],
+                                 .members = members,
+                                 .member_count = 3,
+                                 .heartbeat_ms = 50,
+                                 .election_ms = 500,
+                                 .snapshot_entries =
+                                     w->snapshot_entries != 0 ? w->snapshot_entries : 1000000,
+                                 .pending_bytes = 1 << 20,
+                                 .request_timeout_ms = 2000,
+                                 .seed = 1000 + i + 10 * ++w->starts,
+                                 .fs = mem_fs_table(w->disk[i])};
+}
+
+enum err start_with(struct world *w, unsigned i, const struct node_options *options)
+{
+    struct buf why = {0};
+    enum err err = node_open(options, w->net.now_ms, &w->node[i], &why);
+    if (err == ERR_OK)
+        w->net.set[i] = node_peers(w->node[i]);
+    else
+        w->node[i] = NULL;
+    buf_deinit(&why);
+    return err;
+}
+
+void start(struct world *w, unsigned i)
+{
+    struct node_options options = options_of(w, i);
+    assert_int_equal(start_with(w, i, &options), ERR_OK);
+}
+
+static void drop_wires(struct world *w, unsigned i)
+{
+    for (size_t k = 0; k < w->net.wire_count; k++) {
+        struct net_wire *wire = &w->net.wire[k];
+        if (wire->open && (wire->end[0].member == i || wire->end[1].member == i))
+            net_cut(&w->net, wire);
+    }
+}
+
+void crash(struct world *w, unsigned i, enum mem_fs_crash kind)
+{
+    struct prng prng = {.state = 7 * i + w->starts};
+    drop_wires(w, i);
+    w->net.set[i] = NULL;
+    node_free(w->node[i]);
+    w->node[i] = NULL;
+    mem_fs_crash(w->disk[i], kind, &prng);
+}
+
+void collect(struct world *w, unsigned i)
+{
+    struct node_result result;
+    while (node_next_result(w->node[i], &result)) {
+        assert_true(result.token > 0 && result.token <= w->last_token);
+        assert_false(w->answered[result.token]); /* exactly one answer */
+        w->answered[result.token] = true;
+        w->results[result.token] = result;
+    }
+}
+
+void run(struct world *w, uint64_t ms)
+{
+    for (uint64_t passed = 0; passed < ms; passed += 10) {
+        for (unsigned i = 1; i <= MEMBERS; i++) {
+            if (w->node[i] == NULL)
+                continue;
+            node_pump(w->node[i], w->net.now_ms);
+            for (int turn = 0; turn < 20 && node_has_work(w->node[i]); turn++)
+                node_pump(w->node[i], w->net.now_ms);
+            collect(w, i);
+        }
+        net_run(&w->net, 10);
+    }
+}
+
+void setup(struct world *w, unsigned count)
+{
+    memset(w, 0, sizeof *w);
+    net_init(&w->net);
+    for (unsigned i = 1; i <= MEMBERS; i++)
+        w->disk[i] = mem_fs_new();
+    for (unsigned i = 1; i <= count; i++)
+        start(w, i);
+}
+
+void teardown(struct world *w)
+{
+    for (unsigned i = 1; i <= MEMBERS; i++) {
+        if (w->node[i] != NULL) {
+            drop_wires(w, i);
+            w->net.set[i] = NULL;
+            node_free(w->node[i]);
+        }
+        mem_fs_free(w->disk[i]);
+    }
+    net_deinit(&w->net);
+}
+
+unsigned leader(struct world *w)
+{
+    for (int tries = 0; tries < 600; tries++) {
+        for (unsigned i = 1; i <= MEMBERS; i++) {
+            if (w->node[i] == NULL)
+                continue;
+            struct node_status status = node_status(w->node[i], w->net.now_ms);
+            bool leads = strcmp(status.role, "leader") == 0 && status.applied > 3;
+            node_status_deinit(&status);
+            if (leads)
+                return i;
+        }
+        run(w, 10);
+    }
+    fail_msg("no leader");
+    return 0;
+}
+
+uint64_t put(struct world *w, unsigned i, const char *key, const char *value)
+{
+    struct kv_command command = {.op = KV_OP_PUT,
+                                 .key = (const uint8_t *)key,
+                                 .key_len = strlen(key),
+                                 .value = (const uint8_t *)value,
+                                 .value_len = strlen(value)};
+    uint64_t token = ++w->last_token;
+    node_write(w->node[i], token, &command, w->net.now_ms);
+    return token;
+}
+
+uint64_t barrier(struct world *w, unsigned i)
+{
+    uint64_t token = ++w->last_token;
+    node_read(w->node[i], token, w->net.now_ms);
+    return token;
+}
+
+enum node_outcome outcome(struct world *w, uint64_t token)
+{
+    for (int tries = 0; tries < 500 && !w->answered[token]; tries++)
+        run(w, 10);
+    assert_true(w->answered[token]);
+    return w->results[token].outcome;
+}
+
+void assert_value(struct world *w, unsigned i, const char *key, const char *value)
+{
+    struct kv_item item;
+    assert_true(kv_get(node_kv(w->node[i]), (const uint8_t *)key, strlen(key), &item));
+    assert_int_equal(item.value_len, strlen(value));
+    assert_memory_equal(item.value, value, item.value_len);
+}
