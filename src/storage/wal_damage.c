@@ -108,13 +108,6 @@ static enum err refuse_damage(struct wal_replay *replay, size_t at, uint64_t off
 
 /* ---- cutting --------------------------------------------------------------------------------- */
 
-static enum err report(struct wal_replay *replay, const char *what, const char *path)
-{
-    enum err err = wal_fail(replay->wal, what, path);
-    buf_printf(replay->why, "%s", replay->wal->error);
-    return err;
-}
-
 /* Youngest first: a crash in between leaves no gap. */
 static enum err remove_from(struct wal_replay *replay, size_t at)
 {
@@ -123,9 +116,9 @@ static enum err remove_from(struct wal_replay *replay, size_t at)
         char path[WAL_PATH_MAX];
         wal_segment_path(path, replay->numbers[i - 1], false);
         if (wal->fs.ops->remove(wal->fs.ctx, path) != ERR_OK)
-            return report(replay, "remove", path);
+            return wal_replay_fail(replay, "remove", path);
         if (wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
-            return report(replay, "sync directory", "wal");
+            return wal_replay_fail(replay, "sync directory", "wal");
     }
     return ERR_OK;
 }
@@ -138,12 +131,12 @@ static enum err cut_file(struct wal_replay *replay, uint64_t number, uint64_t of
     wal_segment_path(path, number, false);
     struct fs_file *file;
     if (wal->fs.ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
-        return report(replay, "open", path);
+        return wal_replay_fail(replay, "open", path);
     enum err err = wal->fs.ops->truncate(wal->fs.ctx, file, offset);
     if (err == ERR_OK)
         err = wal->fs.ops->sync(wal->fs.ctx, file);
     if (err != ERR_OK)
-        err = report(replay, "cut", path);
+        err = wal_replay_fail(replay, "cut", path);
     wal->fs.ops->close(wal->fs.ctx, file);
     return err;
 }

@@ -151,7 +151,7 @@ enum err wal_segment_release_some(struct wal *wal, unsigned count) MUST_USE;
 /* The next segment under its spare name, if it is time. */
 enum err wal_segment_maybe_prepare(struct wal *wal) MUST_USE;
 
-/* ---- reading back (wal_replay.c, wal_damage.c) ----------------------------------------------- */
+/* ---- reading back (wal_replay.c, wal_damage.c, wal_files.c) ---------------------------------- */
 
 /* Where reading stopped being possible. */
 struct wal_break {
@@ -176,6 +176,10 @@ struct wal_replay {
 };
 
 enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why) MUST_USE;
+/* Fills numbers; spares of an earlier process are removed. */
+enum err wal_replay_list(struct wal_replay *replay) MUST_USE;
+/* The last call to the file system failed: the text into why. */
+enum err wal_replay_fail(struct wal_replay *replay, const char *what, const char *path) MUST_USE;
 /* The whole file into replay->data. */
 enum err wal_replay_load(struct wal_replay *replay, uint64_t number) MUST_USE;
 /* Decides what replay->broken is: a torn tail is cut for good, damage is ERR_CORRUPT. */
