@@ -222,7 +222,10 @@ enum err recover_open(struct node *node, struct buf *why)
                         "(use a new id and a new data directory)");
         return ERR_NOT_FOUND;
     }
-    struct wal_options options = {.fs = node->fs, .logger = node->logger};
+    struct wal_options options = {.fs = node->fs,
+                                  .logger = node->logger,
+                                  .first_segment_bytes = node->options.log_segment_bytes,
+                                  .segment_bytes = node->options.log_segment_bytes};
     struct wal_recovered log = {0};
     enum err err = wal_open(&options, &node->wal, &log, why);
     if (err != ERR_OK)
