@@ -100,7 +100,7 @@ void clients_wish(struct world *world, unsigned number, uint64_t wish)
         draw_heal_op(clients, &op);
     else
         draw_op(world, client, &op);
-    op.machine = world_pick(world, MACHINE_UP);
+    op.machine = world->healing ? world_pick_member(world) : world_pick(world, MACHINE_UP);
     if (op.op.kind == LINEAR_PUT || op.op.kind == LINEAR_CAS) {
         op.op.value = ++clients->values;
         size_t most = world_below(world, 100) == 0 ? world->plan.value_bytes_huge

@@ -39,6 +39,19 @@ unsigned world_leader(const struct world *world)
     return leader;
 }
 
+/* A running member in the eyes of the leader, or else any machine that runs. */
+unsigned world_pick_member(struct world *world)
+{
+    unsigned leader = world_leader(world);
+    unsigned found[SIM_MACHINES];
+    unsigned count = 0;
+    for (unsigned i = 1; i <= SIM_MACHINES && leader != 0; i++)
+        if (machine_runs(&world->machine[i]) &&
+            floe_ids_contain(&world->machine[leader].node->conf_state.voters, i))
+            found[count++] = i;
+    return count > 0 ? found[world_below(world, count)] : world_pick(world, MACHINE_UP);
+}
+
 /* A machine that runs; the leader more often than others. */
 static struct machine *victim(struct world *world)
 {

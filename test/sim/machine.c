@@ -65,7 +65,10 @@ bool machine_leads(const struct machine *machine)
 static void on_line(void *arg, enum log_level level, const char *line)
 {
     struct machine *machine = arg;
-    trace_line(&machine->world->trace, machine->id, "%s: %s", log_level_name(level), line);
+    if (level == LOG_DEBUG)
+        trace_note(&machine->world->trace, machine->id, line);
+    else
+        trace_line(&machine->world->trace, machine->id, "%s: %s", log_level_name(level), line);
 }
 
 static void count_members(struct machine *machine, struct node_member_option *members,
@@ -100,7 +103,8 @@ struct node_options machine_options(struct machine *machine, struct node_member_
 {
     struct world *world = machine->world;
     const struct plan *plan = &world->plan;
-    machine->logger = (struct logger){.level = LOG_INFO, .write = on_line, .arg = machine};
+    machine->logger = (struct logger){
+        .level = world->trace.show ? LOG_DEBUG : LOG_INFO, .write = on_line, .arg = machine};
     struct node_options options = {.id = machine->id,
                                    .name = machine->name,
                                    .cluster = "sim",

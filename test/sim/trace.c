@@ -44,6 +44,12 @@ void trace_line(struct trace *trace, unsigned machine, const char *format, ...)
         show(trace, machine, text);
 }
 
+void trace_note(const struct trace *trace, unsigned machine, const char *text)
+{
+    if (trace->show)
+        show(trace, machine, text);
+}
+
 void trace_numbers(struct trace *trace, uint64_t a, uint64_t b, uint64_t c)
 {
     add_number(trace, trace->now_us);

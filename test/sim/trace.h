@@ -19,6 +19,8 @@ struct trace {
 /* machine 0: of nobody. */
 __attribute__((format(printf, 3, 4))) void trace_line(struct trace *trace, unsigned machine,
                                                       const char *format, ...);
+/* Shown, but not part of the checksum. */
+void trace_note(const struct trace *trace, unsigned machine, const char *text);
 /* Numbers only, never shown: for what happens too often. */
 void trace_numbers(struct trace *trace, uint64_t a, uint64_t b, uint64_t c);
 

@@ -115,6 +115,7 @@ void operator_notice_damage(struct world *world, unsigned machine);
 /* May one more disk be damaged? */
 bool operator_may_damage(const struct world *world);
 unsigned world_pick(struct world *world, enum machine_state state); /* 0: none */
+unsigned world_pick_member(struct world *world);
 /* A machine that runs and leads; 0: none. */
 unsigned world_leader(const struct world *world);
 uint64_t world_below(struct world *world, uint64_t bound);
