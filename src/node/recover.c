@@ -201,7 +201,7 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
     if (err != ERR_OK)
         return err;
     bool unborn = empty && newest == 0;
-    peer_set_accept_unknown(node->peers, unborn && node->options.join);
+    peer_set_accept_unknown(node->peers, true); /* there is no leader yet */
     node->had_data = !unborn;
     log_info(node->logger,
              "started id=%" PRIu64 " cluster=%s term=%" PRIu64 " commit=%" PRIu64
