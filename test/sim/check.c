@@ -85,17 +85,34 @@ static void check_monotony(struct world *world, struct machine *machine,
     seen->revision = revision;
 }
 
-/* Committed entries are the same everywhere, and every later leader has them. */
-static void check_log(struct world *world, struct machine *machine, floe_index from, floe_index to)
+/* Committed entries are the same everywhere. */
+static void check_entry(struct world *world, const struct machine *machine, floe_index index)
 {
-    for (floe_index i = from; i <= to && i < world->check.place_cap; i++) {
-        floe_term own = floe_raft_term_at(machine->node->raft, i);
-        floe_term known = world->check.places[i].term;
-        if (own != 0 && known != 0 && own != known)
+    const struct check_place *place = &world->check.places[index];
+    floe_term own = floe_raft_term_at(machine->node->raft, index);
+    if (own != 0 && place->term != 0 && own != place->term)
+        check_fail(world,
+                   "member %u has term %" PRIu64 " at %" PRIu64 ", but member %u has applied an "
+                   "entry of term %" PRIu64 " there",
+                   machine->id, own, index, place->machine, place->term);
+}
+
+/* Who leads has all that was committed in earlier terms. A leader of an older term may be behind:
+ * it has not heard yet that its time is over. */
+static void check_completeness(struct world *world, const struct machine *machine,
+                               const struct floe_basic_status *status)
+{
+    for (floe_index i = 1; i <= world->check.last; i++) {
+        const struct check_place *place = &world->check.places[i];
+        if (place->term == 0 || place->seen >= status->hard_state.term)
+            continue;
+        if (i > status->last_index)
             check_fail(world,
-                       "member %u has term %" PRIu64 " at %" PRIu64 ", but member %u has applied "
-                       "an entry of term %" PRIu64 " there",
-                       machine->id, own, i, world->check.places[i].machine, known);
+                       "member %u leads in term %" PRIu64 " with a log that ends at %" PRIu64
+                       ", but %" PRIu64 " is applied at member %u since term %" PRIu64,
+                       machine->id, status->hard_state.term, status->last_index, i, place->machine,
+                       place->seen);
+        check_entry(world, machine, i);
     }
 }
 
@@ -112,13 +129,7 @@ static void check_leader(struct world *world, struct machine *machine,
         check_fail(world, "members %" PRIu64 " and %u both lead in term %" PRIu64, *known,
                    machine->id, term);
     *known = machine->id;
-    check_log(world, machine, 1, world->check.last);
-    if (status->last_index < world->check.last)
-        check_fail(world,
-                   "member %u leads in term %" PRIu64 " with a log that ends at %" PRIu64
-                   ", but %" PRIu64 " is applied at member %u",
-                   machine->id, term, status->last_index, world->check.last,
-                   world->check.places[world->check.last].machine);
+    check_completeness(world, machine, status);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t number)
@@ -177,12 +188,14 @@ static void check_applied(struct world *world, struct machine *machine)
     for (floe_index i = from + 1; i <= node->applied; i++) {
         floe_term own = floe_raft_term_at(node->raft, i);
         struct check_place *place = place_at(&world->check, i);
+        if (place->term == 0 || machine->seen.term < place->seen)
+            place->seen = machine->seen.term;
+        check_entry(world, machine, i);
         if (place->term != 0 || own == 0)
             continue;
         place->term = own;
         place->machine = machine->id;
     }
-    check_log(world, machine, from + 1, node->applied);
     uint64_t hash = state_hash(node);
     struct check_place *place = place_at(&world->check, node->applied);
     if (place->hash != 0 && place->hash != hash)

@@ -25,6 +25,7 @@ struct check_node {
 
 struct check_place { /* of the log */
     floe_term term;  /* committed there; 0: not known */
+    floe_term seen;  /* it was committed in this term or before */
     uint64_t hash;   /* of the state after it; 0: not known */
     unsigned machine;
 };
