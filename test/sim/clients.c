@@ -218,6 +218,7 @@ void clients_answered(struct world *world, const struct api_response *response, 
             return; /* the answer is lost */
         client->status = response->status;
         client->revision = number_in(response, "ETag");
+        client->store = number_in(response, "X-Floe-Revision");
         client->index = number_in(response, "X-Floe-Index");
         buf_clear(&client->body);
         size_t len = response->body != NULL ? evbuffer_get_length(response->body) : 0;
@@ -264,7 +265,9 @@ static void learn_write(struct world *world, struct client *client, struct histo
 {
     op->op.known = true;
     op->op.ok = client->status == 204;
-    op->op.revision = op->op.ok && op->op.kind != LINEAR_DELETE ? client->revision : 0;
+    op->op.revision = client->revision; /* after a CAS without effect: what was found */
+    if (op->op.kind == LINEAR_DELETE)
+        op->op.revision = op->op.ok ? client->store : 0;
     op->index = client->index;
     client->seen[op->op.key] = client->revision;
     bool odd = (client->status == 404 && op->op.kind != LINEAR_DELETE) ||

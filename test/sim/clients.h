@@ -28,7 +28,8 @@ struct client {
     size_t op;                   /* of the history */
     uint64_t seen[SIM_KEYS_MAX]; /* newest mod revision that it knows of */
     int status;                  /* of the answer that is on its way to it */
-    uint64_t revision;
+    uint64_t revision; /* of the key */
+    uint64_t store;    /* of the store */
     uint64_t index;
     struct buf body;
 };

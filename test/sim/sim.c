@@ -21,6 +21,7 @@ struct wanted {
     double seconds; /* of real time; 0: no bound */
     bool trace;
     bool twice; /* each seed, and the traces must be the same */
+    const char *regressions; /* a file of seeds, first in each line, to be run instead */
     bool list;  /* a line for each seed with its trace's checksum */
 };
 
@@ -153,6 +154,8 @@ static bool parse(int argc, char **argv, struct wanted *out)
             out->seconds = 3600 * strtod(argv[++i], NULL);
         } else if (value != NULL && strcmp(argv[i], "--seconds") == 0) {
             out->seconds = strtod(argv[++i], NULL);
+        } else if (value != NULL && strcmp(argv[i], "--regressions") == 0) {
+            out->regressions = argv[++i];
         } else if (argv[i][0] >= '0' && argv[i][0] <= '9') {
             out->seed = strtoull(argv[i], NULL, 10);
         } else {
@@ -162,6 +165,36 @@ static bool parse(int argc, char **argv, struct wanted *out)
     if (!seeds_given)
         out->seeds = out->seconds > 0 ? UINT64_MAX : 1;
     return true;
+}
+
+/* Seeds that failed once. */
+static uint64_t run_file(const struct wanted *wanted, uint64_t *seeds)
+{
+    uint64_t failed = 0;
+    char line[256];
+    FILE *file = fopen(wanted->regressions, "r");
+    if (file == NULL)
+        return 1;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (line[0] < '0' || line[0] > '9')
+            continue;
+        failed += !try_seed(wanted, strtoull(line, NULL, 10));
+        ++*seeds;
+    }
+    (void)fclose(file);
+    return failed;
+}
+
+static uint64_t run_seeds(const struct wanted *wanted, uint64_t *seeds)
+{
+    double begin_s = now_s();
+    uint64_t failed = 0;
+    while (*seeds < wanted->seeds && failed < 10 &&
+           (*seeds == 0 || wanted->seconds <= 0 || now_s() - begin_s < wanted->seconds)) {
+        failed += !try_seed(wanted, wanted->seed + *seeds);
+        ++*seeds;
+    }
+    return failed;
 }
 
 int main(int argc, char **argv)
@@ -175,14 +208,8 @@ int main(int argc, char **argv)
     watch_for_death();
     double begin_s = now_s();
     uint64_t seeds = 0;
-    uint64_t failed = 0;
-    while (seeds < wanted.seeds &&
-           (seeds == 0 || wanted.seconds <= 0 || now_s() - begin_s < wanted.seconds)) {
-        failed += !try_seed(&wanted, wanted.seed + seeds);
-        seeds++;
-        if (failed >= 10)
-            break;
-    }
+    uint64_t failed =
+        wanted.regressions != NULL ? run_file(&wanted, &seeds) : run_seeds(&wanted, &seeds);
     report(seeds, failed, now_s() - begin_s);
     return failed > 0 ? 1 : 0;
 }
