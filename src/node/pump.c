@@ -92,6 +92,8 @@ static void on_message(struct node *node, const struct floe_message *message)
     }
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
         node->leader_commit = message->commit;
+    if (message->type == FLOE_MSG_READ_INDEX && reads_come_too_early(node))
+        return; /* it is asked again */
     if (would_bounce(node, message)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
