@@ -283,6 +283,38 @@ static void check_linear(struct world *world)
     mem_free(ops);
 }
 
+static void describe_ids(struct buf *out, const struct floe_ids *ids)
+{
+    for (size_t i = 0; i < ids->count; i++)
+        buf_printf(out, "%s%" PRIu64, i > 0 ? " " : "", ids->id[i]);
+}
+
+void check_describe(struct world *world)
+{
+    static const char *const states[] = {"unused", "down", "up", "removed", "damaged"};
+    for (unsigned i = 1; i <= SIM_MACHINES; i++) {
+        const struct machine *machine = &world->machine[i];
+        const struct node *node = machine->node;
+        struct buf text = {0};
+        if (node != NULL) {
+            struct floe_basic_status status = floe_raft_basic_status(node->raft);
+            buf_printf(&text,
+                       "term=%" PRIu64 " leader=%" PRIu64 " commit=%" PRIu64 " applied=%" PRIu64
+                       " last=%" PRIu64 " snapshot=%" PRIu64 " loading=%d voters=",
+                       status.hard_state.term, status.soft_state.lead, status.hard_state.commit,
+                       node->applied, status.last_index, node->snapshot_index,
+                       node->loading.reader != NULL);
+            describe_ids(&text, &node->conf_state.voters);
+            buf_printf(&text, " learners=");
+            describe_ids(&text, &node->conf_state.learners);
+        }
+        if (machine->state != MACHINE_UNUSED)
+            trace_line(&world->trace, i, "is %s%s %s", states[machine->state],
+                       machine->removal_asked ? ", removal asked" : "", buf_str(&text));
+        buf_deinit(&text);
+    }
+}
+
 void check_history(struct world *world)
 {
     check_order(world);

@@ -46,6 +46,8 @@ void check_deinit(struct check *check);
 __attribute__((format(printf, 2, 3))) void check_fail(struct world *world, const char *format, ...);
 void check_turn(struct world *world, struct machine *machine);
 /* A process ends: what its disk promised must not be forgotten. */
+/* Where every machine stands, as lines of the trace. */
+void check_describe(struct world *world);
 void check_history(struct world *world);
 /* Have all live members of the newest configuration applied index, and do their states agree? */
 bool check_converged(struct world *world, floe_index index);

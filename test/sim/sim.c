@@ -20,9 +20,9 @@ struct wanted {
     uint64_t seeds;
     double seconds; /* of real time; 0: no bound */
     bool trace;
-    bool twice; /* each seed, and the traces must be the same */
+    bool twice;              /* each seed, and the traces must be the same */
     const char *regressions; /* a file of seeds, first in each line, to be run instead */
-    bool list;  /* a line for each seed with its trace's checksum */
+    bool list;               /* a line for each seed with its trace's checksum */
 };
 
 static struct world world;

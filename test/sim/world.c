@@ -151,9 +151,11 @@ bool world_run(struct world *world, uint64_t seed, bool show)
         faults_heal(world);
         run_until(world, world->now_us + PROGRESS_US);
         if (!world->check.failed && (world->clients.heal != HEAL_DONE ||
-                                     !check_converged(world, world->clients.heal_index)))
+                                     !check_converged(world, world->clients.heal_index))) {
+            check_describe(world);
             check_fail(world, "no progress within %u s after all faults have ended",
                        PROGRESS_US / 1000000);
+        }
     }
     if (!world->check.failed)
         check_history(world);
