@@ -174,9 +174,21 @@ static enum err load_snapshot(struct node *node, const struct wal_recovered *log
     return *newest != 0 ? snapshots_recover(node, *newest, why) : ERR_OK;
 }
 
+/* A first start of a cluster that broke off: without a term nothing was promised to anybody, and
+ * entries without the hard state that makes them count would be a cluster of nobody. */
+static void drop_unfinished(struct wal_recovered *log)
+{
+    for (size_t i = 0; i < log->entry_count; i++)
+        floe_entry_deinit(&log->entries[i]);
+    log->entry_count = 0;
+}
+
 static enum err recover_from(struct node *node, struct wal_recovered *log, struct buf *why)
 {
-    bool empty = log->entry_count == 0 && log->hard_state.term == 0 && log->snapshot_index == 0;
+    bool promised = log->hard_state.term != 0 || log->snapshot_index != 0;
+    if (!promised && !node->options.join)
+        drop_unfinished(log);
+    bool empty = log->entry_count == 0 && !promised;
     enum err err = ERR_OK;
     if (!log->fresh)
         err = check_identity(node, &log->meta, why);
