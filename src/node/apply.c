@@ -77,8 +77,6 @@ static void add_member(struct node *node, const struct floe_conf_change_single *
              member->peer_address);
     if (change->node_id != node->options.id && member->peer_address[0] != 0)
         peer_set_put(node->peers, change->node_id, member->peer_address);
-    if (change->node_id == node->options.id)
-        peer_set_accept_unknown(node->peers, false);
 }
 
 static void remove_member(struct node *node, floe_id id)
@@ -195,9 +193,7 @@ void apply_members_to_peers(struct node *node)
 {
     for (size_t i = 0; i < node->members.count; i++) {
         const struct member *member = &node->members.list[i];
-        if (member->id == node->options.id)
-            peer_set_accept_unknown(node->peers, false);
-        else if (member->peer_address[0] != 0)
+        if (member->id != node->options.id && member->peer_address[0] != 0)
             peer_set_put(node->peers, member->id, member->peer_address);
     }
     for (size_t i = 0; i < node->members.removed.count; i++)

@@ -4,9 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* The core's role at this moment, not that of its last batch: a message of this turn may have ended
+ * the leadership, and what is proposed then is forwarded and not in the own log. */
 bool node_is_leader(const struct node *node)
 {
-    return node->soft_state.state == FLOE_STATE_LEADER;
+    return floe_raft_basic_status(node->raft).soft_state.state == FLOE_STATE_LEADER;
 }
 
 floe_id node_leader(const struct node *node)

@@ -232,6 +232,8 @@ const char *requests_end_text(const struct node *node);
 void requests_publish(struct node *node);
 
 /* reads.c */
+/* The core would answer a read, but perhaps from before what is committed. */
+bool reads_come_too_early(const struct node *node);
 void reads_send(struct node *node);
 void reads_on_state(struct node *node, const struct floe_read_state *state);
 void reads_complete(struct node *node);

@@ -38,6 +38,7 @@ struct node_options {
     uint64_t snapshot_entries;
     size_t pending_bytes;        /* bound of requests under way */
     uint32_t request_timeout_ms;
+    uint64_t log_segment_bytes; /* of each log file; 0: the log's default */
     uint64_t seed;
     struct fs fs;
     const struct logger *logger;

@@ -92,6 +92,8 @@ static void on_message(struct node *node, const struct floe_message *message)
     }
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
         node->leader_commit = message->commit;
+    if (message->type == FLOE_MSG_READ_INDEX && reads_come_too_early(node))
+        return; /* it is asked again */
     if (would_bounce(node, message)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
@@ -190,6 +192,16 @@ static void drain_syncs(struct node *node)
     }
 }
 
+/* Who is behind may be called by a leader, or a candidate, that was added after the end of its own
+ * log, and must hear it (thesis 4.1, 4.2.1). A learner never asks for votes and so does not notice
+ * that its leader is another one meanwhile. */
+static void maybe_accept_unknown(struct node *node)
+{
+    bool settled = node_leader(node) != FLOE_ID_NONE &&
+                   floe_raft_is_voter(node->raft, node->options.id);
+    peer_set_accept_unknown(node->peers, !settled);
+}
+
 /* After a pause of the process (or a long turn) time is not made up for tick by tick: what came
  * in meanwhile is stepped first, and an election needs a full time-out of silence. */
 static void run_ticks(struct node *node)
@@ -205,6 +217,7 @@ static void run_ticks(struct node *node)
     node->next_tick_ms += (uint64_t)due * node->options.heartbeat_ms;
     if (node->next_tick_ms <= node->now_ms)
         node->next_tick_ms = node->now_ms + node->options.heartbeat_ms;
+    maybe_accept_unknown(node);
     peer_set_tick(node->peers, node->now_ms);
     if (wal_prepare(node->wal) != ERR_OK)
         log_warn(node->logger, "next log segment not prepared why=%s", wal_last_error(node->wal));

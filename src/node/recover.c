@@ -174,9 +174,21 @@ static enum err load_snapshot(struct node *node, const struct wal_recovered *log
     return *newest != 0 ? snapshots_recover(node, *newest, why) : ERR_OK;
 }
 
+/* A first start of a cluster that broke off: without a term nothing was promised to anybody, and
+ * entries without the hard state that makes them count would be a cluster of nobody. */
+static void drop_unfinished(struct wal_recovered *log)
+{
+    for (size_t i = 0; i < log->entry_count; i++)
+        floe_entry_deinit(&log->entries[i]);
+    log->entry_count = 0;
+}
+
 static enum err recover_from(struct node *node, struct wal_recovered *log, struct buf *why)
 {
-    bool empty = log->entry_count == 0 && log->hard_state.term == 0 && log->snapshot_index == 0;
+    bool promised = log->hard_state.term != 0 || log->snapshot_index != 0;
+    if (!promised && !node->options.join)
+        drop_unfinished(log);
+    bool empty = log->entry_count == 0 && !promised;
     enum err err = ERR_OK;
     if (!log->fresh)
         err = check_identity(node, &log->meta, why);
@@ -201,7 +213,7 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
     if (err != ERR_OK)
         return err;
     bool unborn = empty && newest == 0;
-    peer_set_accept_unknown(node->peers, unborn && node->options.join);
+    peer_set_accept_unknown(node->peers, true); /* there is no leader yet */
     node->had_data = !unborn;
     log_info(node->logger,
              "started id=%" PRIu64 " cluster=%s term=%" PRIu64 " commit=%" PRIu64
@@ -222,7 +234,10 @@ enum err recover_open(struct node *node, struct buf *why)
                         "(use a new id and a new data directory)");
         return ERR_NOT_FOUND;
     }
-    struct wal_options options = {.fs = node->fs, .logger = node->logger};
+    struct wal_options options = {.fs = node->fs,
+                                  .logger = node->logger,
+                                  .first_segment_bytes = node->options.log_segment_bytes,
+                                  .segment_bytes = node->options.log_segment_bytes};
     struct wal_recovered log = {0};
     enum err err = wal_open(&options, &node->wal, &log, why);
     if (err != ERR_OK)

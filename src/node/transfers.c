@@ -124,7 +124,12 @@ void transfers_on_begin(struct node *node, struct peer_event *event)
     const struct floe_message *message = &event->message;
     if (incoming->writer != NULL && !incoming->syncing)
         incoming_clear(node);
-    if (incoming->writer != NULL || message->snapshot == NULL ||
+    bool known = message->snapshot != NULL &&
+                 message->snapshot->index <=
+                     floe_raft_basic_status(node->raft).hard_state.commit;
+    if (known) /* the core needs no file to say how far it is; a mere refusal would be asked again */
+        (void)node_step(node, message);
+    if (incoming->writer != NULL || message->snapshot == NULL || known ||
         message->snapshot->index <= node->snapshot_index) {
         peer_set_snapshot_answer(node->peers, event->id, false);
         return;

@@ -50,8 +50,8 @@ void peer_set_free(struct peer_set *set);
 void peer_set_put(struct peer_set *set, floe_id id, const char *address);
 /* Closes its links. refuse: later hellos of it are answered by REFUSE "removed". */
 void peer_set_remove(struct peer_set *set, floe_id id, bool refuse);
-/* A member that joins (knows nobody's id for sure yet) accepts hellos of unknown ids too, and dials
- * them at the address that they tell. */
+/* A member that joins or may be behind (others can have been added since) accepts hellos of unknown
+ * ids too, and dials them at the address that they tell. */
 void peer_set_accept_unknown(struct peer_set *set, bool accept);
 /* Somebody has just reached this peer: if there is no link to it, it is dialled now instead of at
  * the end of the back-off. An unknown id is nobody. */

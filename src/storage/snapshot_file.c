@@ -13,6 +13,8 @@
  *                            directory was synced before anybody was told
  *   snap/<16 hex>.snap.part  one of ours that was not finished: removed at start
  *   snap/<16 hex>.recv.part  one from another member that was not finished: removed at start
+ * A process that dies between rename and the directory's sync leaves a name that a power cut may
+ * still take: opening syncs the directory before anybody counts on it.
  * A crash between rename and the log's mark leaves a snapshot newer than the mark: it counts. One
  * between mark and release leaves older snapshots: the newest counts, the next release removes
  * them.
@@ -177,6 +179,9 @@ enum err snapshot_folder_open(struct fs fs, const struct logger *logger, floe_in
     enum err err = fs.ops->list(fs.ctx, "snap", on_name, &listing);
     if (err == ERR_OK)
         err = remove_parts(fs, logger, &listing);
+    /* the process may have died between a rename and its sync: the owner will count on the name */
+    if (err == ERR_OK)
+        err = fs.ops->sync_dir(fs.ctx, "snap");
     if (err == ERR_OK) {
         floe_index last = 0;
         for (size_t i = 0; i < listing.snapshot_count; i++)

@@ -1,0 +1,162 @@
+/*
+ * The one who runs the cluster: adds and removes members through the HTTP interface, and replaces a
+ * machine whose disk is damaged: its member goes, a new machine with a new id comes. Only one disk
+ * is damaged at a time, and no healthy member is removed in such a run, so that a majority of the
+ * voters keeps what it has stored.
+ */
+#include "world.h"
+
+#include "base/assert.h"
+#include "node/internal.h"
+
+#include <stdio.h>
+
+#define AGAIN_US 500000u
+#define OPERATOR_TOKEN (UINT64_C(1) << 40) /* of no client */
+
+static void ask(struct world *world, unsigned at, bool add, unsigned id)
+{
+    struct machine *machine = &world->machine[at];
+    char target[16];
+    (void)snprintf(target, sizeof target, "/%u", id);
+    struct api_request request = {.method = add ? API_POST : API_DELETE, .target = target};
+    if (add) {
+        request.body = evbuffer_new();
+        (void)evbuffer_add_printf(request.body, "http://%s", world->machine[id].address);
+    } else {
+        world->machine[id].removal_asked = true;
+    }
+    trace_line(&world->trace, at, "operator: %s member %u", add ? "add" : "remove", id);
+    api_handle(machine->api, OPERATOR_TOKEN + ++world->clients.tokens, &request,
+               machine_now_ms(machine));
+    if (request.body != NULL)
+        evbuffer_free(request.body);
+    machine_wake(machine, world->now_us);
+}
+
+static unsigned unused(const struct world *world)
+{
+    for (unsigned i = 1; i <= SIM_MACHINES; i++)
+        if (world->machine[i].state == MACHINE_UNUSED)
+            return i;
+    return 0;
+}
+
+/* A new machine that waits to be added. */
+static void prepare(struct world *world, unsigned id)
+{
+    struct machine *machine = &world->machine[id];
+    machine->joins = true;
+    machine_restart_in(machine, world_below(world, 1000000));
+}
+
+static unsigned members_now(const struct world *world)
+{
+    unsigned count = 0;
+    for (unsigned i = 1; i <= SIM_MACHINES; i++) {
+        const struct machine *machine = &world->machine[i];
+        count += machine->state != MACHINE_UNUSED && !machine->removal_asked;
+    }
+    return count;
+}
+
+/* Voters that nobody wants out. */
+static unsigned lasting_voters(const struct world *world)
+{
+    unsigned leader = world_leader(world);
+    unsigned count = 0;
+    for (unsigned i = 1; i <= SIM_MACHINES && leader != 0; i++)
+        count += !world->machine[i].removal_asked &&
+                 floe_ids_contain(&world->machine[leader].node->conf_state.voters, i);
+    return count;
+}
+
+static unsigned running(struct world *world)
+{
+    unsigned at = world_pick(world, MACHINE_UP);
+    return at != 0 && machine_runs(&world->machine[at]) &&
+                   world->machine[at].free_us <= world->now_us
+               ? at
+               : 0;
+}
+
+bool operator_change_members(struct world *world)
+{
+    unsigned at = running(world);
+    unsigned id = unused(world);
+    if (at == 0)
+        return false;
+    bool add = members_now(world) < 2 || world_below(world, 2) == 0;
+    if (add) {
+        if (id == 0 || members_now(world) >= SIM_MEMBERS_MAX)
+            return false;
+        prepare(world, id);
+        world->counts.members_added++;
+        ask(world, at, true, id);
+        return true;
+    }
+    id = 1 + (unsigned)world_below(world, SIM_MACHINES);
+    /* One of two takes the majority with it if it hears of the commit first and ends: the other
+     * cannot be elected then. That is as in the thesis (4.2.2), and not for a simulator to find. */
+    if (lasting_voters(world) < 3)
+        return false;
+    if (world->machine[id].state == MACHINE_UNUSED || world->machine[id].removal_asked)
+        return false;
+    world->counts.members_removed++;
+    ask(world, at, false, id);
+    return true;
+}
+
+/* ---- replacing ------------------------------------------------------------------------------- */
+
+bool operator_may_damage(const struct world *world)
+{
+    return world->flipped == 0 && unused(world) != 0;
+}
+
+void operator_notice_damage(struct world *world, unsigned machine)
+{
+    ASSERT(world->flipped == machine);
+    trace_line(&world->trace, machine, "operator: this one is to be replaced");
+    world->counts.faults[FAULT_REPLACE]++;
+    queue_put(&world->queue, world->now_us + AGAIN_US, EVENT_OPERATOR, 0, 0);
+}
+
+/* Is it a voter (or a member at all) in the eyes of every member that runs, and of a majority? */
+static bool agreed(const struct world *world, unsigned id, bool wanted)
+{
+    unsigned leader = world_leader(world);
+    if (leader == 0)
+        return false;
+    const struct floe_conf_state *conf = &world->machine[leader].node->conf_state;
+    unsigned agree = 0;
+    for (size_t i = 0; i < conf->voters.count; i++) {
+        const struct machine *machine = &world->machine[conf->voters.id[i]];
+        if (machine_runs(machine))
+            agree += floe_ids_contain(&machine->node->conf_state.voters, id) == wanted;
+    }
+    return 2 * agree > conf->voters.count;
+}
+
+void operator_event(struct world *world)
+{
+    if (world->flipped == 0 || world->healing)
+        return;
+    unsigned at = running(world);
+    if (!world->replaced) {
+        world->replaced = agreed(world, world->flipped, false);
+        if (!world->replaced && at != 0)
+            ask(world, at, false, world->flipped);
+    } else if (world->successor == 0) {
+        world->successor = unused(world);
+        prepare(world, world->successor);
+    } else if (agreed(world, world->successor, true)) {
+        trace_line(&world->trace, world->successor, "operator: it has taken the place");
+        world->flipped = world->successor = 0;
+        world->replaced = false;
+        return;
+    } else if (at != 0) {
+        ask(world, at, true, world->successor);
+    }
+    queue_put(&world->queue, world->now_us + AGAIN_US, EVENT_OPERATOR, 0, 0);
+}
