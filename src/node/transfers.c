@@ -127,7 +127,7 @@ void transfers_on_begin(struct node *node, struct peer_event *event)
     bool known = message->snapshot != NULL &&
                  message->snapshot->index <=
                      floe_raft_basic_status(node->raft).hard_state.commit;
-    if (known) /* the core needs no file to say how far it is; a mere refusal would be asked again */
+    if (known) /* the core needs no file to say how far it is; a mere refusal is asked again */
         (void)node_step(node, message);
     if (incoming->writer != NULL || message->snapshot == NULL || known ||
         message->snapshot->index <= node->snapshot_index) {
