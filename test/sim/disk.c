@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define NO_SPACE "No space left on device"
+
 /* ---- what fails, and how long it takes ------------------------------------------------------- */
 
 static enum err fail(struct disk *disk, const char *why)
@@ -47,7 +49,7 @@ static void wait_for_sync(struct disk *disk)
 static enum err make_file(struct disk *disk, const char *path, struct disk_file **out)
 {
     if (disk->manner.full)
-        return fail(disk, "No space left on device");
+        return fail(disk, NO_SPACE);
     if (count(disk) != ERR_OK)
         return ERR_IO;
     ASSERT(strncmp(path, "wal/", 4) == 0 ? disk->wal.made : disk->snap.made);
@@ -108,7 +110,7 @@ static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, con
     struct disk *disk = ctx;
     ASSERT(handle->writable);
     if (disk->manner.full && offset + len > handle->file->now.size)
-        return fail(disk, "No space left on device");
+        return fail(disk, NO_SPACE);
     bool was_stopped = disk->stopped;
     enum err err = count(disk);
     if (was_stopped)
@@ -131,7 +133,7 @@ static enum err op_truncate(void *ctx, struct fs_file *handle, uint64_t size)
     struct disk *disk = ctx;
     ASSERT(handle->writable);
     if (disk->manner.full && size > handle->file->now.size)
-        return fail(disk, "No space left on device");
+        return fail(disk, NO_SPACE);
     if (count(disk) != ERR_OK)
         return ERR_IO;
     content_resize(&handle->file->now, size);
@@ -290,6 +292,12 @@ static const char *op_last_error(void *ctx)
     return disk->error != NULL ? disk->error : "no error";
 }
 
+static bool op_is_full(void *ctx)
+{
+    const struct disk *disk = ctx;
+    return disk->error != NULL && strcmp(disk->error, NO_SPACE) == 0;
+}
+
 static const struct fs_ops ops = {
     .open = op_open,
     .close = op_close,
@@ -307,6 +315,7 @@ static const struct fs_ops ops = {
     .sync_dir = op_sync_dir,
     .list = op_list,
     .last_error = op_last_error,
+    .is_full = op_is_full,
 };
 
 /* ---- for the simulator ----------------------------------------------------------------------- */

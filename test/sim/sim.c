@@ -22,6 +22,7 @@ struct wanted {
     bool trace;
     bool twice;              /* each seed, and the traces must be the same */
     const char *regressions; /* a file of seeds, first in each line, to be run instead */
+    unsigned failures;       /* as many, and it stops */
     bool list;               /* a line for each seed with its trace's checksum */
 };
 
@@ -145,6 +146,8 @@ static bool parse(int argc, char **argv, struct wanted *out)
             out->trace = true;
         } else if (strcmp(argv[i], "--twice") == 0) {
             out->twice = true;
+        } else if (strcmp(argv[i], "--first") == 0) {
+            out->failures = 1;
         } else if (strcmp(argv[i], "--list") == 0) {
             out->list = true;
         } else if (value != NULL && strcmp(argv[i], "--seeds") == 0) {
@@ -189,7 +192,7 @@ static uint64_t run_seeds(const struct wanted *wanted, uint64_t *seeds)
 {
     double begin_s = now_s();
     uint64_t failed = 0;
-    while (*seeds < wanted->seeds && failed < 10 &&
+    while (*seeds < wanted->seeds && failed < wanted->failures &&
            (*seeds == 0 || wanted->seconds <= 0 || now_s() - begin_s < wanted->seconds)) {
         failed += !try_seed(wanted, wanted->seed + *seeds);
         ++*seeds;
@@ -199,10 +202,10 @@ static uint64_t run_seeds(const struct wanted *wanted, uint64_t *seeds)
 
 int main(int argc, char **argv)
 {
-    struct wanted wanted = {.seed = 1};
+    struct wanted wanted = {.seed = 1, .failures = 10};
     if (!parse(argc, argv, &wanted)) {
         (void)fprintf(stderr, "sim [SEED] [--seeds N] [--hours H] [--seconds S] [--trace] "
-                              "[--twice] [--list]\n");
+                              "[--twice] [--list] [--first] [--regressions FILE]\n");
         return 2;
     }
     watch_for_death();
