@@ -26,6 +26,12 @@ KEYS = 4
 CLIENTS = 6
 CLIENT_TIMEOUT = 5  # seconds; longer than a member is stopped, so that it answers what it got meanwhile
 STOPPED = 2.2
+BEGIN = time.monotonic_ns()
+
+
+def now():
+    """Microseconds, for the history."""
+    return (time.monotonic_ns() - BEGIN) // 1000
 
 
 class NotDone(Exception):
@@ -93,7 +99,7 @@ class History:
         return self.values
 
     def add(self, client, key, kind, invoked, outcome, value=0, expected=0, revision=0):
-        returned = "-" if outcome == "?" else time.monotonic_ns()
+        returned = "-" if outcome == "?" else now()
         self.counts[kind + " " + outcome] += 1
         self.lines.append("%d %d %s %d %s %s %d %d %d" % (
             client, key, kind, invoked, returned, outcome, value, expected, revision))
@@ -112,7 +118,7 @@ class Client:
     async def _ask(self, connection, op, method, body=b"", headers=()):
         """op: (key, kind, value, expected). The answer, or None if the history has all there is."""
         key, kind, value, expected = op
-        invoked = time.monotonic_ns()
+        invoked = now()
         try:
             return invoked, await connection.request(method, "/kv/k%d" % key, body, headers)
         except NotDone:
@@ -190,7 +196,7 @@ class Chaos:
                 node = home if home.process is not None else choice.choice(nodes)
                 kind = choice.choices((client.read, client.put, client.cas, client.delete), (35, 25, 28, 12))[0]
                 await kind(connections[node.id], choice.randrange(KEYS))
-                await asyncio.sleep(0.004 if self.history.counts else 0)
+                await asyncio.sleep(0.004)
         finally:
             for connection in connections.values():
                 connection.close()
@@ -318,10 +324,11 @@ class Chaos:
                 task.result()  # a client never ends in good order
             await self.afterwards()
         finally:
-            tasks = [acts, *clients, *self.probes]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            pending = [acts, *clients, *self.probes]
+            while pending:  # wait_for of Python 3.11 can lose a cancellation
+                for task in pending:
+                    task.cancel()
+                _, pending = await asyncio.wait(pending, timeout=0.5)
 
 
 def judge(lines):
@@ -369,4 +376,5 @@ def test_everything_fails_and_the_history_is_linearizable():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # stopped members end, too
     main(sys.modules[__name__])
