@@ -1,8 +1,8 @@
 """Everything at once, under load, and the clients' history is linearizable.
 
 Three members behind a network that can be cut (proxy.py), six clients on a few keys at all of them.
-Meanwhile the leader is killed, is stopped for longer than the election time-out while reads go on at it
-and elsewhere, is cut off whole or in one direction; then all of that together. test/sim's checker judges
+Meanwhile the leader is killed, is stopped for longer than the election time-out while requests pile up at
+it and go on elsewhere, is cut off whole or in one direction; then all of that together. test/sim's checker judges
 what the clients saw. FLOE_CHAOS_SECONDS (default 20) for longer runs, FLOE_CHAOS_SEED to draw the same
 faults again; LINEAR names the checker's binary.
 """
@@ -202,11 +202,12 @@ class Chaos:
                 connection.close()
 
     async def probe(self, node):
-        """One read by a client of its own: not held up by what others wait for."""
+        """One request by a client of its own: not held up by what others wait for."""
         self.next_client += 1
-        connection = Connection(node.http_port)
+        client, connection = Client(self.next_client, self.history), Connection(node.http_port)
+        kind = self.random.choices((client.read, client.put, client.cas, client.delete), (60, 20, 10, 10))[0]
         try:
-            await Client(self.next_client, self.history).read(connection, self.random.randrange(KEYS))
+            await kind(connection, self.random.randrange(KEYS))
         finally:
             connection.close()
 
