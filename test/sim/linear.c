@@ -87,13 +87,13 @@ static int compare_refs(const void *left, const void *right)
     return a->at < b->at ? -1 : a->at > b->at;
 }
 
-static void table_sort(struct linear_table *table)
+void linear_table_sort(struct linear_table *table)
 {
     if (table->count > 0)
         qsort(table->refs, table->count, sizeof *table->refs, compare_refs);
 }
 
-static void table_add(struct linear_table *table, uint64_t major, uint64_t minor, size_t at)
+void linear_table_add(struct linear_table *table, uint64_t major, uint64_t minor, size_t at)
 {
     table->refs = mem_grow(table->refs, table->count, &table->cap, sizeof *table->refs);
     table->refs[table->count++] = (struct linear_ref){major, minor, at};
@@ -127,8 +127,8 @@ static void index_values(const struct linear_op *ops, size_t count, struct linea
 {
     for (size_t i = 0; i < count; i++)
         if (linear_writes_value(&ops[i]))
-            table_add(out, ops[i].key, ops[i].value, i);
-    table_sort(out);
+            linear_table_add(out, ops[i].key, ops[i].value, i);
+    linear_table_sort(out);
 }
 
 size_t linear_invalid(const struct linear_op *ops, size_t count, struct buf *why)
@@ -221,8 +221,8 @@ static enum linear_verdict index_revisions(struct linear_check *check)
 {
     for (size_t i = 0; i < check->count; i++)
         if (check->facts[i].revision != 0)
-            table_add(&check->by_revision, check->facts[i].revision, 0, i);
-    table_sort(&check->by_revision);
+            linear_table_add(&check->by_revision, check->facts[i].revision, 0, i);
+    linear_table_sort(&check->by_revision);
     for (size_t i = 1; i < check->by_revision.count; i++) {
         const struct linear_ref *ref = &check->by_revision.refs[i];
         if (ref->major != ref[-1].major)
@@ -298,9 +298,9 @@ static enum linear_verdict stale_reads(struct linear_check *check)
     struct linear_table writes = {0}; /* key, revision */
     for (size_t i = 0; i < check->by_revision.count; i++) {
         const struct linear_ref *ref = &check->by_revision.refs[i];
-        table_add(&writes, check->ops[ref->at].key, ref->major, ref->at);
+        linear_table_add(&writes, check->ops[ref->at].key, ref->major, ref->at);
     }
-    table_sort(&writes);
+    linear_table_sort(&writes);
     enum linear_verdict verdict = LINEAR_OK;
     for (size_t i = 0; i < check->count && verdict == LINEAR_OK; i++) {
         const struct linear_op *op = &check->ops[i];
@@ -341,8 +341,8 @@ static enum linear_verdict search_keys(struct linear_check *check)
     struct linear_table keys = {0}; /* key, from */
     for (size_t i = 0; i < check->count; i++)
         if (check->ops[i].kind != LINEAR_READ || check->ops[i].known)
-            table_add(&keys, check->ops[i].key, check->facts[i].from, i);
-    table_sort(&keys);
+            linear_table_add(&keys, check->ops[i].key, check->facts[i].from, i);
+    linear_table_sort(&keys);
     enum linear_verdict verdict = LINEAR_OK;
     bool too_complex = false;
     for (size_t i = 0; i < keys.count && verdict != LINEAR_VIOLATION;) {
@@ -357,7 +357,8 @@ static enum linear_verdict search_keys(struct linear_check *check)
     if (verdict == LINEAR_VIOLATION || !too_complex)
         return verdict;
     buf_clear(check->why);
-    buf_printf(check->why, "the search was given up after %d steps", LINEAR_STEPS_MAX);
+    buf_printf(check->why, "the search was given up after %d steps or %d states", LINEAR_STEPS_MAX,
+               LINEAR_STATES_MAX);
     return LINEAR_TOO_COMPLEX;
 }
 

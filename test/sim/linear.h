@@ -44,10 +44,11 @@ struct linear_op {
 enum linear_verdict {
     LINEAR_OK,
     LINEAR_VIOLATION,
-    LINEAR_TOO_COMPLEX, /* no verdict: a key's search took more than LINEAR_STEPS_MAX */
+    LINEAR_TOO_COMPLEX, /* no verdict: a key's search took more than the bounds below */
 };
 
-#define LINEAR_STEPS_MAX 2000000
+#define LINEAR_STEPS_MAX 100000000 /* tried; a second or so */
+#define LINEAR_STATES_MAX 2000000  /* remembered; 128 MiB */
 
 /* Appends one line without line end to *why, unless LINEAR_OK. ops are borrowed; their order does
  * not matter. Time and memory: n log n, plus the search. Deterministic. */

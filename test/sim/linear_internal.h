@@ -36,6 +36,8 @@ struct linear_check {
 };
 
 bool linear_writes_value(const struct linear_op *op);
+void linear_table_add(struct linear_table *table, uint64_t major, uint64_t minor, size_t at);
+void linear_table_sort(struct linear_table *table);
 /* Index of the first that is not smaller. */
 size_t linear_table_lower(const struct linear_table *table, uint64_t major, uint64_t minor);
 /* Looks for an order of one key's operations; refs is sorted by their facts' from. */

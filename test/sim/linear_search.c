@@ -4,9 +4,12 @@
  * takes both ends when it is put into the order; a return that is reached first ends a branch. What
  * has been tried (the set of operations done and the state) is remembered by a 128-bit hash.
  *
+ * What changes nothing and fits the state is done at once, without an alternative. Writes whose
+ * revision is known come in that order.
+ *
  * Writes with unknown outcome whose value nobody saw are optional. They are not in the list: those
  * of one kind are alike, so that only the oldest of them that is left is ever tried, and never
- * right before a write that hides it.
+ * right before a write that would have been possible without it.
  *
  * A write of which nobody told the revision may have any that is free between its neighbours':
  * either one that a compare-and-swap mentions (each is tried) or one of which only the smallest
@@ -37,16 +40,20 @@ struct event {
     struct event *next;
 };
 
+/* Whether the last step was an optional write that nothing has looked at yet, and over what. */
+enum idle { IDLE_NO, IDLE_OVER_NOTHING, IDLE_OVER_VALUE };
+
 struct state {
     bool present;
-    bool exact;        /* else revision is the smallest that it can be, and nobody mentions it */
-    bool idle;         /* the last step was an optional write that nothing has looked at yet */
+    bool exact; /* else revision is the smallest that it can be, and nobody mentions it */
+    enum idle idle;
     uint64_t value;    /* 0: nobody ever saw it */
     uint64_t revision; /* of the last write, deletes included */
 };
 
-/* What can come next: invocations before the first return, then one optional write a kind. */
-enum stage { STAGE_LIST, STAGE_PUT, STAGE_DELETE, STAGE_CAS, STAGE_END };
+/* What can come next: of the invocations before the first return those that change nothing, then
+ * the others; then one optional write a kind. */
+enum stage { STAGE_LOOK, STAGE_WRITE, STAGE_PUT, STAGE_DELETE, STAGE_CAS, STAGE_END };
 
 struct cursor {
     enum stage stage;
@@ -73,16 +80,17 @@ struct search {
     struct item *items;
     struct event *events; /* the first is the head of the list */
     struct linear_table optional[STAGE_END];
-    uint64_t *mentions; /* revisions that a CAS names and no known write has; sorted */
-    size_t mention_count;
+    struct linear_table order; /* writes whose revision is known, by it */
+    size_t order_done;
+    struct linear_table mentions; /* revisions that a CAS names and no known write has */
     struct frame *frames;
     size_t depth;
     size_t left; /* items of the list that are still in it */
     uint64_t hash[2];
     struct state state;
     struct memory memory;
-    size_t steps;
-    struct { /* the longest order that was found */
+    size_t steps; /* tried */
+    struct {      /* the longest order that was found */
         bool any;
         size_t depth;
         const struct linear_op *stuck;
@@ -135,7 +143,7 @@ static bool is_new(struct search *search, const struct item *item, const struct 
     uint64_t hash[2];
     for (size_t i = 0; i < 2; i++) {
         uint64_t flags = (uint64_t)state->present | (uint64_t)state->exact << 1 |
-                         (uint64_t)state->idle << 2 | (uint64_t)i << 3;
+                         (uint64_t)state->idle << 2 | (uint64_t)i << 4;
         hash[i] = mix(mix(mix(0, flags), state->value), state->revision);
         hash[i] = mix(hash[i], search->hash[i] ^ item->hash[i]);
     }
@@ -145,12 +153,10 @@ static bool is_new(struct search *search, const struct item *item, const struct 
 /* ---- steps -------------------------------------------------------------------------------------
  */
 
-static bool is_mentioned(const struct search *search, uint64_t revision)
+static bool has(const struct linear_table *table, uint64_t revision)
 {
-    for (size_t i = 0; i < search->mention_count; i++)
-        if (search->mentions[i] == revision)
-            return true;
-    return false;
+    size_t at = linear_table_lower(table, revision, 0);
+    return at < table->count && table->refs[at].major == revision;
 }
 
 /* The smallest revision above this one that no known write has. */
@@ -171,11 +177,16 @@ static uint64_t next_free(const struct search *search, uint64_t revision)
     return taken->refs[low - 1].major + 1;
 }
 
-static bool step_revision(struct state *state, uint64_t revision)
+static bool step_revision(const struct search *search, const struct item *item, struct state *state,
+                          uint64_t revision)
 {
-    bool later = revision > state->revision;
+    uint64_t next = UINT64_MAX;
+    if (search->order_done < search->order.count)
+        next = search->order.refs[search->order_done].major;
+    bool fits = revision > state->revision &&
+                (item->fact->revision != 0 ? revision == next : revision < next);
     state->revision = revision;
-    return later;
+    return fits;
 }
 
 /* Branch 0: the revision is known, or is none that is mentioned; branch n: the n-th mentioned. */
@@ -187,13 +198,13 @@ static bool step_put(const struct search *search, const struct item *item, size_
     state->value = item->fact->must ? item->op->value : 0;
     state->exact = branch > 0 || revision != 0;
     if (branch > 0)
-        revision = search->mentions[branch - 1];
-    if (state->exact)
-        return step_revision(state, revision);
-    do
-        state->revision = next_free(search, state->revision);
-    while (is_mentioned(search, state->revision));
-    return true;
+        revision = search->mentions.refs[branch - 1].major;
+    if (!state->exact) {
+        revision = next_free(search, state->revision);
+        while (has(&search->mentions, revision))
+            revision = next_free(search, revision);
+    }
+    return step_revision(search, item, state, revision);
 }
 
 static bool step_delete(const struct search *search, const struct item *item, struct state *state)
@@ -208,7 +219,7 @@ static bool step_delete(const struct search *search, const struct item *item, st
     state->present = false;
     state->exact = false;
     state->value = 0;
-    return step_revision(state, revision);
+    return step_revision(search, item, state, revision);
 }
 
 static bool step_cas(const struct search *search, const struct item *item, size_t branch,
@@ -222,15 +233,29 @@ static bool step_cas(const struct search *search, const struct item *item, size_
     return !match && (op->revision == 0 || (certain && state->revision == op->revision));
 }
 
+/* The optional write before this one could as well be left out. */
+static bool in_vain(const struct item *item, const struct state *state)
+{
+    bool optional = !item->fact->must;
+    switch (item->op->kind) {
+    case LINEAR_PUT: return state->idle != IDLE_NO;
+    case LINEAR_DELETE:
+        return optional ? state->idle != IDLE_NO : item->op->ok && state->idle == IDLE_OVER_VALUE;
+    case LINEAR_READ:
+    case LINEAR_CAS: break;
+    }
+    return false;
+}
+
 /* Does the item from this state; false: it cannot come here, and *state is undefined. */
 static bool step(const struct search *search, const struct item *item, size_t branch,
                  struct state *state)
 {
-    bool optional = !item->fact->must;
-    bool hides = item->op->kind == LINEAR_PUT || (item->op->kind == LINEAR_DELETE && optional);
-    if (state->idle && hides)
-        return false; /* the same without the optional write before this one is as good */
-    state->idle = optional;
+    if (in_vain(item, state))
+        return false;
+    state->idle = IDLE_NO;
+    if (!item->fact->must)
+        state->idle = state->present ? IDLE_OVER_VALUE : IDLE_OVER_NOTHING;
     switch (item->op->kind) {
     case LINEAR_READ:
         return state->present ? item->op->value != 0 && state->value == item->op->value
@@ -246,7 +271,7 @@ static size_t branches(const struct search *search, const struct item *item)
 {
     const struct linear_op *op = item->op;
     bool open = linear_writes_value(op) && (!op->known || op->ok) && item->fact->revision == 0;
-    return open ? 1 + search->mention_count : 1;
+    return open ? 1 + search->mentions.count : 1;
 }
 
 /* ---- moves -------------------------------------------------------------------------------------
@@ -265,12 +290,26 @@ static struct item *first_unused(struct search *search, enum stage stage, uint64
     return NULL;
 }
 
+static bool only_looks(const struct linear_op *op)
+{
+    return op->kind == LINEAR_READ || (op->known && !op->ok);
+}
+
+static bool in_list(enum stage stage)
+{
+    return stage == STAGE_LOOK || stage == STAGE_WRITE;
+}
+
 static struct item *candidate(struct search *search, struct cursor *cursor)
 {
     const struct state *state = &search->state;
-    if (cursor->stage == STAGE_LIST) {
-        if (cursor->at != NULL && !cursor->at->is_return)
-            return &search->items[cursor->at->item];
+    if (cursor->stage == STAGE_LOOK && (cursor->at == NULL || cursor->at->is_return))
+        *cursor = (struct cursor){.stage = STAGE_WRITE, .at = search->events->next};
+    if (in_list(cursor->stage)) {
+        if (cursor->at != NULL && !cursor->at->is_return) {
+            struct item *item = &search->items[cursor->at->item];
+            return only_looks(item->op) == (cursor->stage == STAGE_LOOK) ? item : NULL;
+        }
         cursor->limit = cursor->at != NULL ? cursor->at->time : UINT64_MAX;
         cursor->stage = STAGE_PUT;
     }
@@ -284,7 +323,7 @@ static struct item *candidate(struct search *search, struct cursor *cursor)
 static void cursor_advance(struct cursor *cursor)
 {
     cursor->branch = 0;
-    if (cursor->stage == STAGE_LIST)
+    if (in_list(cursor->stage))
         cursor->at = cursor->at->next;
     else
         cursor->stage++;
@@ -298,6 +337,7 @@ static struct item *find_move(struct search *search, struct cursor *cursor, stru
         if (item == NULL)
             continue;
         for (; cursor->branch < branches(search, item); cursor->branch++) {
+            search->steps++;
             *after = search->state;
             if (step(search, item, cursor->branch, after) && is_new(search, item, after))
                 return item;
@@ -332,11 +372,12 @@ static void do_move(struct search *search, const struct cursor *cursor, struct i
     search->frames[search->depth++] = (struct frame){*cursor, item, search->state};
     search->state = *after;
     toggle(search, item);
-    if (cursor->stage != STAGE_LIST) {
+    if (!in_list(cursor->stage)) {
         item->used = true;
         return;
     }
     search->left--;
+    search->order_done += item->fact->revision != 0;
     unlink_event(cursor->at);
     unlink_event(cursor->at->other);
 }
@@ -349,13 +390,16 @@ static void undo_move(struct search *search, struct cursor *cursor)
     cursor->branch++;
     search->state = frame->before;
     toggle(search, frame->item);
-    if (cursor->stage != STAGE_LIST) {
+    if (!in_list(cursor->stage)) {
         frame->item->used = false;
         return;
     }
     search->left++;
+    search->order_done -= frame->item->fact->revision != 0;
     relink_event(cursor->at->other);
     relink_event(cursor->at);
+    if (cursor->stage == STAGE_LOOK)
+        cursor->stage = STAGE_END;
 }
 
 /* ---- the search --------------------------------------------------------------------------------
@@ -379,11 +423,11 @@ static enum linear_verdict run(struct search *search)
 {
     struct cursor cursor = {.at = search->events->next};
     while (search->left > 0) {
+        if (search->steps > LINEAR_STEPS_MAX || search->memory.count > LINEAR_STATES_MAX)
+            return LINEAR_TOO_COMPLEX;
         struct state after;
         struct item *item = find_move(search, &cursor, &after);
         if (item != NULL) {
-            if (++search->steps > LINEAR_STEPS_MAX)
-                return LINEAR_TOO_COMPLEX;
             do_move(search, &cursor, item, &after);
             cursor = (struct cursor){.at = search->events->next};
             continue;
@@ -451,11 +495,18 @@ static void link_events(struct search *search, size_t count)
 
 static void add_mention(struct search *search, uint64_t revision)
 {
-    const struct linear_table *taken = &search->check->by_revision;
-    size_t at = linear_table_lower(taken, revision, 0);
-    bool known = at < taken->count && taken->refs[at].major == revision;
-    if (revision != 0 && !known && !is_mentioned(search, revision))
-        search->mentions[search->mention_count++] = revision;
+    if (revision != 0 && !has(&search->check->by_revision, revision))
+        linear_table_add(&search->mentions, revision, 0, 0);
+}
+
+static void sort_mentions(struct linear_table *mentions)
+{
+    linear_table_sort(mentions);
+    size_t count = 0;
+    for (size_t i = 0; i < mentions->count; i++)
+        if (count == 0 || mentions->refs[count - 1].major != mentions->refs[i].major)
+            mentions->refs[count++] = mentions->refs[i];
+    mentions->count = count;
 }
 
 static void add_optional(struct search *search, size_t at)
@@ -489,6 +540,8 @@ static void add_item(struct search *search, size_t at, struct prng *prng)
         add_optional(search, at);
         return;
     }
+    if (item->fact->revision != 0)
+        linear_table_add(&search->order, item->fact->revision, 0, at);
     struct event *events = &search->events[1 + 2 * search->left++];
     events[0] = (struct event){.time = item->fact->from, .item = at};
     events[1] = (struct event){.time = item->fact->to, .item = at, .is_return = true};
@@ -502,7 +555,6 @@ enum linear_verdict linear_search(struct linear_check *check, const struct linea
         .key = check->ops[refs[0].at].key,
         .items = mem_calloc(count, sizeof *search.items),
         .events = mem_calloc(2 * count + 1, sizeof *search.events),
-        .mentions = mem_calloc(2 * count, sizeof *search.mentions),
         .frames = mem_calloc(count, sizeof *search.frames),
     };
     struct prng prng = {count};
@@ -511,15 +563,18 @@ enum linear_verdict linear_search(struct linear_check *check, const struct linea
         search.items[i].fact = &check->facts[refs[i].at];
         add_item(&search, i, &prng);
     }
+    sort_mentions(&search.mentions);
+    linear_table_sort(&search.order);
     link_events(&search, count);
     enum linear_verdict verdict = run(&search);
     if (verdict == LINEAR_VIOLATION)
         explain(&search);
     for (size_t i = 0; i < STAGE_END; i++)
         mem_free(search.optional[i].refs);
+    mem_free(search.order.refs);
     mem_free(search.memory.slots);
     mem_free(search.frames);
-    mem_free(search.mentions);
+    mem_free(search.mentions.refs);
     mem_free(search.events);
     mem_free(search.items);
     return verdict;

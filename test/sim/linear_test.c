@@ -615,6 +615,29 @@ static void test_linear_large_history_is_fast(void **state)
     assert_true(told < limit && silent < limit && wrong < limit);
 }
 
+/* As after a partition: much is asked at once, much is never answered. */
+static void test_linear_many_at_once_is_fast(void **state)
+{
+    (void)state;
+    struct linear_op ops[16 * 6 + 1];
+    size_t count = 0;
+    for (uint64_t i = 1; i <= 16; i++) {
+        ops[count++] = put(0, 1000, i, 2 * i);
+        ops[count++] = get(0, 1000, i, 0);
+        ops[count++] = get(0, 1000, 17 - i, 0);
+        ops[count++] = refused(0, 1000, 2 * i, 100 + i);
+        ops[count++] = unknown(put(0, 0, 200 + i, 0));
+        ops[count++] = unknown(i % 2 != 0 ? del(0, 0, true) : cas(0, 0, 2 * i, 300 + i, 0));
+    }
+    ops[count++] = get(1001, 1002, 16, 32);
+    struct maker maker = {.ops = ops, .count = count};
+    double good = seconds_to_check(&maker, LINEAR_OK);
+    ops[count - 1] = cas(1001, 1002, 2, 400, 34);
+    double wrong = seconds_to_check(&maker, LINEAR_VIOLATION);
+    print_message("%zu at once: %.3f s; wrong %.3f s\n", count, good, wrong);
+    assert_true(good < 10 && wrong < 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -633,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_linear_one_key_random_agrees_with_the_slow_twin),
         cmocka_unit_test(test_linear_two_keys_random_never_a_false_alarm),
         cmocka_unit_test(test_linear_large_history_is_fast),
+        cmocka_unit_test(test_linear_many_at_once_is_fast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
