@@ -133,6 +133,8 @@ static bool cut_power_at(unsigned stop, enum mem_fs_crash kind, unsigned seed)
     }
     expect_all(stop);
     if (kind == MEM_FS_KEEP_ALL) { /* the process first, then the machine */
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(outcome(&w, put(&w, 1, "z", "z")), NODE_OK);
         crash(&w, 1, MEM_FS_LOSE_ALL);
         expect_all(stop);
     }
