@@ -104,6 +104,27 @@ static enum verdict check_remove(struct node *node, const struct waiter *waiter)
     return VERDICT_DONE;
 }
 
+static void note_proposed(struct node *node)
+{
+    struct floe_basic_status status = floe_raft_basic_status(node->raft);
+    node->change_index = status.last_index;
+    node->change_term = status.hard_state.term;
+}
+
+/* One of an earlier term may have been lost with its leader. */
+static bool is_under_way(const struct node *node)
+{
+    return node->change_index > node->applied &&
+           node->change_term == floe_raft_basic_status(node->raft).hard_state.term;
+}
+
+/* A new leader has applied all that others proposed, changes among it. */
+static bool has_taken_over(const struct node *node)
+{
+    return floe_raft_term_at(node->raft, node->applied) ==
+           floe_raft_basic_status(node->raft).hard_state.term;
+}
+
 static enum floe_err propose_change(struct node *node, enum floe_conf_change_type type, floe_id id,
                                     const char *address)
 {
@@ -113,7 +134,7 @@ static enum floe_err propose_change(struct node *node, enum floe_conf_change_typ
         floe_conf_change_make(FLOE_CONF_TRANSITION_AUTO, &single, 1, context);
     enum floe_err err = floe_raft_propose_conf_change(node->raft, &change, false);
     if (err == FLOE_OK)
-        node->change_index = floe_raft_basic_status(node->raft).last_index;
+        note_proposed(node);
     floe_conf_change_deinit(&change);
     floe_blob_unref(context);
     return err;
@@ -122,8 +143,10 @@ static enum floe_err propose_change(struct node *node, enum floe_conf_change_typ
 static void make_change(struct node *node, struct waiter *waiter)
 {
     bool add = waiter->kind == WAITER_ADD;
-    enum verdict verdict = VERDICT_UNDER_WAY;
-    if (node->change_index <= node->applied)
+    enum verdict verdict = VERDICT_RETRY;
+    if (is_under_way(node))
+        verdict = VERDICT_UNDER_WAY;
+    else if (has_taken_over(node))
         verdict = add ? check_add(node, waiter) : check_remove(node, waiter);
     if (verdict == VERDICT_DONE &&
         propose_change(node, add ? FLOE_CONF_ADD_LEARNER : FLOE_CONF_REMOVE_NODE,
@@ -267,13 +290,13 @@ static bool caught_up(const struct floe_progress *progress, floe_index goal)
 static void promote_learners(struct node *node)
 {
     if (!node_is_leader(node) || node->conf_state.learners.count == 0 ||
-        node->now_ms < node->promote_ms || node->stopping)
+        node->now_ms < node->promote_ms || node->stopping || !has_taken_over(node))
         return;
     node->promote_ms = node->now_ms + node->options.heartbeat_ms;
     floe_index goal = node->promote_goal;
     struct floe_status status = floe_raft_status(node->raft);
     node->promote_goal = status.basic.hard_state.commit;
-    for (size_t i = 0; i < status.progress_count && node->change_index <= node->applied; i++) {
+    for (size_t i = 0; i < status.progress_count && !is_under_way(node); i++) {
         if (!caught_up(&status.progress[i], goal))
             continue;
         log_info(node->logger, "learner has caught up, promoting id=%" PRIu64 " match=%" PRIu64,

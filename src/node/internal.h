@@ -154,7 +154,8 @@ struct node {
     bool reads_unsent;
 
     /* changes.c */
-    floe_index change_index; /* our last proposed change; under way while > applied */
+    floe_index change_index; /* our last proposed change, and the term in which it was: under way */
+    floe_term change_term;   /* while we lead in that term and it is not applied */
     struct farewell *farewells;
     size_t farewell_count;
     size_t farewell_cap;

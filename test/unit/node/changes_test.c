@@ -217,9 +217,51 @@ static void test_node_joins_at_once_through_who_does_not_lead(void **state)
     }
 }
 
+/* The leader's change is lost with its log's tail; then it leads again. */
+static void test_node_change_that_was_lost_is_not_under_way_for_ever(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    run(&w, 300);
+    struct peer_set *set = w.net.set[lead];
+    for (unsigned i = 1; i <= 3; i++) {
+        struct net_wire *out = net_wire(&w.net, lead, i);
+        struct net_wire *in = net_wire(&w.net, i, lead);
+        if (out != NULL)
+            net_cut(&w.net, out);
+        if (in != NULL)
+            net_cut(&w.net, in);
+    }
+    w.net.set[lead] = NULL; /* cut off */
+    for (int i = 0; i < 30; i++)
+        (void)put(&w, lead, "lost", "x");
+    uint64_t lost = ++w.last_token;
+    node_add_member(w.node[lead], lost, 9, "n9:1", w.net.now_ms);
+    run(&w, 3000);
+    assert_int_equal(w.results[lost].outcome, NODE_UNKNOWN);
+    unsigned other = lead % 3 + 1;
+    assert_int_equal(outcome(&w, put(&w, other, "k", "v")), NODE_OK);
+    w.net.set[lead] = set;
+    run(&w, 1000);
+    for (int tries = 0; tries < 40 && leader(&w) != lead; tries++) {
+        unsigned now = leader(&w);
+        crash(&w, now, MEM_FS_KEEP_ALL);
+        run(&w, 1500);
+        start(&w, now);
+        run(&w, 500);
+    }
+    assert_true(leader(&w) == lead);
+    uint64_t token = ++w.last_token;
+    node_add_member(w.node[lead], token, 8, "n8:1", w.net.now_ms);
+    assert_int_equal(outcome(&w, token), NODE_OK);
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_node_change_that_was_lost_is_not_under_way_for_ever),
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),
         cmocka_unit_test(test_node_member_change_tells_its_place_in_the_log_at_any_member),
