@@ -234,8 +234,9 @@ static void test_node_change_that_was_lost_is_not_under_way_for_ever(void **stat
             net_cut(&w.net, in);
     }
     w.net.set[lead] = NULL; /* cut off */
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < 100; i++)
         (void)put(&w, lead, "lost", "x");
+    run(&w, 20);
     uint64_t lost = ++w.last_token;
     node_add_member(w.node[lead], lost, 9, "n9:1", w.net.now_ms);
     run(&w, 3000);
