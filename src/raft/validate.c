@@ -81,7 +81,8 @@ static bool leader_message_is_sound(const struct floe_raft *r, const struct floe
 /* The answer carries the request's term if granted, else our own: neither may be 0. */
 static bool vote_is_sound(const struct floe_raft *r, const struct floe_message *m)
 {
-    return m->term != 0 || (!raft_would_grant(r, m) && r->term != 0);
+    bool takes_term = m->type == FLOE_MSG_VOTE && m->term > r->term; /* ours is the same then */
+    return raft_would_grant(r, m) ? m->term != 0 : takes_term || r->term != 0;
 }
 
 /* More may be acknowledged than is in our log: by who answered an earlier life of ours in the same

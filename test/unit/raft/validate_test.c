@@ -289,6 +289,22 @@ static void test_validate_proposal_with_damaged_change_leaves_no_trace(void **st
     node_free(&node);
 }
 
+/* There is no term to answer with; who asks will ask again. Found by the fuzzer. */
+static void test_validate_pre_vote_before_the_first_term_needs_a_good_log(void **state)
+{
+    (void)state;
+    struct node node = node_new();
+    struct floe_message m = {.type = FLOE_MSG_PRE_VOTE, .to = 1, .from = 2, .term = 1};
+    assert_refused(&node, &m); /* an older log */
+    m.log_term = 1;
+    m.index = SNAPSHOT_INDEX;
+    bool reject = true;
+    assert_int_equal(floe_raft_step(node.raft, &m), FLOE_OK);
+    assert_int_equal(settle(&node, &reject), FLOE_MSG_PRE_VOTE_RESP);
+    assert_false(reject);
+    node_free(&node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +314,7 @@ int main(void)
             test_validate_append_with_a_gap_is_refused_only_where_it_would_be_appended),
         cmocka_unit_test(test_validate_append_table),
         cmocka_unit_test(test_validate_append_without_term_is_bound_by_the_own_one),
+        cmocka_unit_test(test_validate_pre_vote_before_the_first_term_needs_a_good_log),
         cmocka_unit_test(test_validate_vote_without_term_is_refused_only_where_it_would_be_granted),
         cmocka_unit_test(test_validate_snapshot_whose_lists_contradict_is_refused),
         cmocka_unit_test(test_validate_last_term_of_all_is_refused),
