@@ -58,6 +58,7 @@ class Node:
     def __init__(self, cluster, node_id, http_port, peer_port):
         self.cluster, self.id, self.http_port, self.peer_port = cluster, node_id, http_port, peer_port
         self.process = None
+        self.env = {}
         self.dir = os.path.join(cluster.dir, str(node_id))
         self.log_path = os.path.join(cluster.dir, "%d.log" % node_id)
         self.conf_path = os.path.join(cluster.dir, "%d.toml" % node_id)
@@ -91,7 +92,7 @@ class Node:
         assert self.process is None
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen([FLOED, "--config", self.conf_path], stdin=subprocess.DEVNULL,
-                                        stdout=log, stderr=log)
+                                        stdout=log, stderr=log, env=dict(os.environ, **self.env))
         log.close()
         if wait:
             wait_for("node %d to serve" % self.id, self.serves, 30)
