@@ -92,11 +92,17 @@ static uint64_t random_seed(void)
 
 static bool open_files(struct server *server)
 {
+    static const enum fs_posix_sync syncs[] = {[CONF_SYNC_AUTO] = FS_POSIX_SYNC_AUTO,
+                                               [CONF_SYNC_URING] = FS_POSIX_SYNC_URING,
+                                               [CONF_SYNC_INLINE] = FS_POSIX_SYNC_INLINE};
     struct buf why = {0};
-    enum err err = fs_posix_open(server->conf->data_dir, &server->fs, &why);
+    enum err err = fs_posix_open(server->conf->data_dir, syncs[server->conf->storage.sync],
+                                 &server->fs, &why);
     if (err != ERR_OK)
         log_error(server->logger, "cannot open the data directory dir=%s why=%s",
                   server->conf->data_dir, why.len > 0 ? buf_str(&why) : err_str(err));
+    else
+        log_info(server->logger, "syncs of the log by=\"%s\"", fs_posix_sync_text(server->fs));
     buf_deinit(&why);
     return err == ERR_OK;
 }
