@@ -259,7 +259,7 @@ static int sync_parent(const char *path)
 }
 
 /* The name is synced also if it is there already: an earlier start may have been killed before it
- * did so. If the folder that holds it may not even be read, whoever made it has to answer for it. */
+ * did so. If the folder that holds it may not even be read, whoever made it answers for it. */
 static int make_folder(const char *path)
 {
     bool made = mkdir(path, 0700) == 0;
