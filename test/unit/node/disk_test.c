@@ -118,7 +118,7 @@ static void assert_keeps_what_it_acknowledges(unsigned writes, unsigned snapshot
     }
 }
 
-/* The power goes at every operation of a first start: the next one finds nothing or something whole,
+/* The power goes at every operation of a first start: the next one finds nothing or a whole log,
  * and from then on no folder's or file's name is lost with the power. */
 static void test_node_first_start_survives_a_power_cut_at_every_operation(void **state)
 {
