@@ -12,7 +12,8 @@ static floe_id best_heir(struct node *node)
     for (size_t i = 0; i < status.progress_count; i++) {
         const struct floe_progress *progress = &status.progress[i];
         if (progress->id == node->options.id || progress->is_learner ||
-            !progress->recent_active || (heir != 0 && progress->match <= best))
+            !progress->recent_active || (heir != 0 && progress->match <= best) ||
+            beats_disk_of(node, progress->id) != NODE_DISK_GOOD)
             continue;
         heir = progress->id;
         best = progress->match;
