@@ -156,7 +156,8 @@ static void maybe_next_index(struct node *node)
 void beats_tick(struct node *node)
 {
     if (!node_is_leader(node)) {
-        node->beats.index = 0;
+        node->beats.index = 0; /* what others said may be old when it leads again */
+        node->beats.peer_count = 0;
         return;
     }
     maybe_next_index(node);
@@ -187,11 +188,12 @@ void beats_on_answer(struct node *node, floe_id from, const uint8_t *data, size_
     floe_index index = unpack_u64(&in);
     uint64_t hash = unpack_u64(&in);
     unpack_rest(&in, fields, 3);
-    if (unpack_end(&in) != ERR_OK || fields < 3 || !node_is_leader(node))
+    if (unpack_end(&in) != ERR_OK || fields < 3 || !node_is_leader(node) ||
+        members_find(&node->members, from) == NULL)
         return;
     set_disk_of(node, from, disk <= NODE_DISK_RECOVERING ? (enum node_disk)disk : NODE_DISK_LATE);
     struct beats *beats = &node->beats;
-    if (index == 0 || index != beats->index || members_find(&node->members, from) == NULL)
+    if (index == 0 || index != beats->index)
         return;
     put_vote(&beats->votes, from, hash);
     judge(node, beats->index, &beats->votes, beats->hash, beats->hash);

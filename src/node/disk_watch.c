@@ -12,26 +12,37 @@
  *   recovering  it was stuck: for ten election time-outs without a late write this member votes,
  *               but does not campaign, so that leadership does not go to and fro
  *
- * A sync that is done inline blocks the loop: nothing is seen here then. The process hangs as a
- * whole, and the others elect because they hear nothing.
+ * A sync that is done inline blocks the loop, as does a write once the page cache takes no more:
+ * nothing is seen here then. The process hangs as a whole, and the others elect because they hear
+ * nothing.
  */
 #include "node/internal.h"
 
 #include <inttypes.h>
 
+/* Very short election time-outs say nothing about disks. */
+#define LATE_MIN_MS 250u
+#define STUCK_MIN_MS 1000u
+#define RECOVERY_MIN_MS 5000u
+
+static uint64_t at_least(uint64_t ms, uint64_t min_ms)
+{
+    return ms > min_ms ? ms : min_ms;
+}
+
 static uint64_t late_ms(const struct node *node)
 {
-    return node->options.election_ms / 2;
+    return at_least(node->options.election_ms / 2, LATE_MIN_MS);
 }
 
 static uint64_t stuck_ms(const struct node *node)
 {
-    return 2 * (uint64_t)node->options.election_ms;
+    return at_least(2 * (uint64_t)node->options.election_ms, STUCK_MIN_MS);
 }
 
 static uint64_t recovery_ms(const struct node *node)
 {
-    return 10 * (uint64_t)node->options.election_ms;
+    return at_least(10 * (uint64_t)node->options.election_ms, RECOVERY_MIN_MS);
 }
 
 /* ---- the age --------------------------------------------------------------------------------- */
@@ -112,8 +123,11 @@ void disk_watch_on_finished(struct node *node)
     node->disk.flying.is = false;
 }
 
+/* Short ones count: a loop that is always a little slow must not hide a stuck disk. */
 void disk_watch_on_pause(struct node *node, uint64_t pause_ms)
 {
+    if (pause_ms <= late_ms(node) / 2)
+        return;
     node->disk.flying.since_ms += pause_ms;
     node->disk.gathered.since_ms += pause_ms;
 }

@@ -270,7 +270,7 @@ void durable_deinit(struct node *node);
 void disk_watch_on_wanted(struct node *node);   /* something waits for a sync */
 void disk_watch_on_start(struct node *node);    /* which has been started */
 void disk_watch_on_finished(struct node *node); /* and is done */
-/* The process stood still for so long: that was not the disk. */
+/* So much time between two turns: if it is long the process stood still, which is not the disk. */
 void disk_watch_on_pause(struct node *node, uint64_t pause_ms);
 void disk_watch_turn(struct node *node);
 void disk_watch_tick(struct node *node, uint32_t election_ticks); /* a tick of the core */

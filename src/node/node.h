@@ -129,7 +129,8 @@ struct node_member {
     uint64_t heard_ms_ago; /* if ever_heard */
 };
 
-/* How long writes of the log wait for the disk, in election time-outs. */
+/* How long writes of the log wait for the disk, in election time-outs (and at least 250 ms, 1 s and
+ * 5 s). */
 enum node_disk {
     NODE_DISK_GOOD,
     NODE_DISK_LATE,       /* half of one or longer */

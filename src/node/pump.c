@@ -289,8 +289,7 @@ static void turn(struct node *node)
 void node_pump(struct node *node, uint64_t now_ms)
 {
     uint64_t pause_ms = now_ms > node->now_ms ? now_ms - node->now_ms : 0;
-    if (pause_ms > 2 * (uint64_t)node->options.heartbeat_ms)
-        disk_watch_on_pause(node, pause_ms);
+    disk_watch_on_pause(node, pause_ms);
     node->now_ms = now_ms;
     node->more = false;
     if (node->life != NODE_RUNNING)

@@ -181,6 +181,68 @@ static void test_node_that_was_stuck_takes_no_leadership_over(void **state)
     teardown(&w);
 }
 
+/* Nobody would campaign: a leader that goes leaves nobody. It goes once somebody would. */
+static void test_node_stuck_leader_stays_while_all_others_recover(void **state)
+{
+    (void)state;
+    unsigned old = setup_with_leader();
+    make_recovering(other(old, 1));
+    make_recovering(other(old, 2));
+    assert_int_equal(disk_of(other(old, 1)), NODE_DISK_RECOVERING);
+    assert_true(leads(old));
+    stick(old);
+    while (disk_of(other(old, 1)) == NODE_DISK_RECOVERING) {
+        assert_true(leads(old));
+        run(&w, 10);
+    }
+    assert_int_equal(disk_of(old), NODE_DISK_STUCK);
+    assert_int_equal(wait_for_successor(old, 500), other(old, 1));
+    teardown(&w);
+}
+
+/* What is normal for a disk is so whatever the time-outs are. */
+static void test_node_with_short_time_outs_is_not_hard_on_disks(void **state)
+{
+    (void)state;
+    setup(&w, 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        struct node_options options = options_of(&w, i);
+        options.heartbeat_ms = 10;
+        options.election_ms = 100;
+        assert_int_equal(start_with(&w, i, &options), ERR_OK);
+    }
+    unsigned lead = leader(&w);
+    run(&w, 300);
+    stick(lead);
+    run(&w, 240);
+    assert_int_equal(disk_of(lead), NODE_DISK_GOOD);
+    run(&w, 700);
+    assert_true(leads(lead));
+    assert_int_equal(disk_of(lead), NODE_DISK_LATE);
+    assert_int_not_equal(wait_for_successor(lead, 300), 0);
+    teardown(&w);
+}
+
+/* Better one that is late than none. */
+static void test_node_stop_hands_over_to_a_late_one_if_all_are(void **state)
+{
+    (void)state;
+    unsigned old = setup_with_leader();
+    for (unsigned n = 1; n <= 2; n++)
+        mem_fs_hold_syncs(w.disk[other(old, n)], true);
+    (void)put(&w, other(old, 1), "k", "v");
+    run(&w, 400);
+    for (unsigned n = 1; n <= 2; n++)
+        assert_int_equal(disk_of(other(old, n)), NODE_DISK_LATE);
+    node_stop(w.node[old], w.net.now_ms);
+    run(&w, 30);
+    for (unsigned n = 1; n <= 2; n++)
+        mem_fs_hold_syncs(w.disk[other(old, n)], false);
+    run(&w, 100);
+    assert_true(leads(other(old, 1)) || leads(other(old, 2)));
+    teardown(&w);
+}
+
 /* All disks of the machine stand still: nobody is better, nobody is worse off for it. */
 static void test_node_stuck_leader_stays_where_no_other_can_lead(void **state)
 {
@@ -358,6 +420,9 @@ int main(void)
         cmocka_unit_test(test_node_that_was_stuck_is_no_heir),
         cmocka_unit_test(test_node_stuck_leader_that_cannot_transfer_falls_silent),
         cmocka_unit_test(test_node_that_was_stuck_takes_no_leadership_over),
+        cmocka_unit_test(test_node_stuck_leader_stays_while_all_others_recover),
+        cmocka_unit_test(test_node_with_short_time_outs_is_not_hard_on_disks),
+        cmocka_unit_test(test_node_stop_hands_over_to_a_late_one_if_all_are),
         cmocka_unit_test(test_node_stuck_leader_stays_where_no_other_can_lead),
         cmocka_unit_test(test_node_stuck_leader_goes_once_the_others_are_a_majority),
         cmocka_unit_test(test_node_whose_disk_comes_and_goes_does_not_flap),
