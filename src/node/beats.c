@@ -93,8 +93,8 @@ static void stop_diverged(struct node *node, const struct beat_votes *votes, uin
 }
 
 /* votes holds ours and, at another member than the leader, the leader's. */
-static void judge(struct node *node, floe_index index, const struct beat_votes *votes,
-                  uint64_t own, uint64_t leaders)
+static void judge(struct node *node, floe_index index, const struct beat_votes *votes, uint64_t own,
+                  uint64_t leaders)
 {
     size_t voters = node->conf_state.voters.count;
     node->beats.judged_index = index;
@@ -112,8 +112,10 @@ static void judge(struct node *node, floe_index index, const struct beat_votes *
     if (!node->beats.differs) {
         node->beats.differs = true;
         node->beats.differs_ms = node->now_ms;
-        log_warn(node->logger, "chain differs from the leader's index=%" PRIu64 " own=%016" PRIx64
-                 " leader=%016" PRIx64, index, own, leaders);
+        log_warn(node->logger,
+                 "chain differs from the leader's index=%" PRIu64 " own=%016" PRIx64
+                 " leader=%016" PRIx64,
+                 index, own, leaders);
     }
     if (voters_heard(node, votes) >= voters ||
         node->now_ms >= node->beats.differs_ms + node->options.election_ms)

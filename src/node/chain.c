@@ -17,8 +17,8 @@ static void remember(struct chain *chain)
 void chain_restart(struct chain *chain, floe_index index, const uint64_t *hash)
 {
     ASSERT(index > 0);
-    *chain = (struct chain){
-        .unknown = hash == NULL, .index = index, .hash = hash != NULL ? *hash : 0};
+    *chain =
+        (struct chain){.unknown = hash == NULL, .index = index, .hash = hash != NULL ? *hash : 0};
     if (hash != NULL)
         remember(chain);
 }

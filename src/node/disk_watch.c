@@ -75,8 +75,9 @@ static void say(struct node *node, enum node_disk now, uint64_t age_ms)
                  stuck_ms(node));
     } else if (late && (watch->late_count == 1 || node->now_ms >= watch->said_late_ms)) {
         watch->said_late_ms = node->now_ms + recovery_ms(node);
-        log_warn(node->logger, "disk late oldest_write_ms=%" PRIu64 " bound_ms=%" PRIu64
-                 " times=%" PRIu64, age_ms, late_ms(node), watch->late_count);
+        log_warn(node->logger,
+                 "disk late oldest_write_ms=%" PRIu64 " bound_ms=%" PRIu64 " times=%" PRIu64,
+                 age_ms, late_ms(node), watch->late_count);
     } else if (watch->state == NODE_DISK_STUCK && now != NODE_DISK_STUCK) {
         log_info(node->logger, "disk works again longest_ms=%" PRIu64, watch->longest_ms);
     } else if (watch->state == NODE_DISK_RECOVERING && now == NODE_DISK_GOOD) {

@@ -256,6 +256,16 @@ def test_log_says_how_syncs_are_done():
             assert 'by="inline"' in lines[0] if setting == "inline" else "inline (no" in lines[0] or "io_uring" in lines[0]
 
 
+def test_uring_is_used_or_refused():
+    with Cluster(1, extra={"storage": {"sync": '"uring"'}}) as c:
+        n = c.nodes[1].start(wait=False)
+        wait_for("a line about syncs or the end", lambda: "syncs of the log by=" in n.log() or n.process.poll() is not None)
+        if n.process.poll() is None:
+            assert 'syncs of the log by="io_uring"' in n.log(), n.log()
+        else:
+            assert n.wait_exit() == 1 and "io_uring does not work here" in n.log(), n.log()
+
+
 def test_directory_of_another_member_or_cluster_or_process_is_refused():
     with Cluster(1) as c:
         n = c.start().nodes[1]

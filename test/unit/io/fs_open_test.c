@@ -151,8 +151,8 @@ static int without_uring(const char *dir)
         return CHILD_SKIP;
     struct fs_posix *fs = NULL;
     struct buf why = {0};
-    bool right = fs_posix_open(dir, FS_POSIX_SYNC_URING, &fs, &why) == ERR_INVALID &&
-                 fs == NULL && strstr(buf_str(&why), "io_uring does not work here: ") != NULL &&
+    bool right = fs_posix_open(dir, FS_POSIX_SYNC_URING, &fs, &why) == ERR_INVALID && fs == NULL &&
+                 strstr(buf_str(&why), "io_uring does not work here: ") != NULL &&
                  strstr(buf_str(&why), "\"inline\"") != NULL;
     buf_clear(&why);
     right = right && fs_posix_open(dir, FS_POSIX_SYNC_AUTO, &fs, &why) == ERR_OK &&

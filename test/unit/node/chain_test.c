@@ -1,7 +1,7 @@
 /* The hash chain over applied entries: what it covers, and which hashes it remembers. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>

@@ -1,7 +1,7 @@
 /* Members whose applied history is not the others': who finds out, and who stops. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>

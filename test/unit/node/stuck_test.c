@@ -1,7 +1,7 @@
 /* Disks that are late or stuck: who leads then, who does not, and for how long. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>

@@ -1,7 +1,7 @@
 /* Group commit: what waits for the disk and what does not, and how many syncs there are. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>

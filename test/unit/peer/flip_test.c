@@ -55,8 +55,8 @@ static void link_up(void)
 static void send_entry(void)
 {
     struct floe_entry entry = {.term = 1, .index = 1, .data = floe_blob_new("value", 5)};
-    struct floe_message message = {.type = FLOE_MSG_APP, .from = 1, .to = 2, .term = 1,
-                                   .entries = &entry, .entry_count = 1};
+    struct floe_message message = {
+        .type = FLOE_MSG_APP, .from = 1, .to = 2, .term = 1, .entries = &entry, .entry_count = 1};
     assert_int_equal(peer_set_send(net.set[1], &message), ERR_OK);
     floe_blob_unref(entry.data);
 }
@@ -201,8 +201,7 @@ static void test_flip_in_length_under_traffic_ends_the_link(void **state)
         struct net_wire *wire = net.flip.wire;
         net.black_hole = true;
         for (unsigned i = 0; i < PATIENCE_MS / 10 && wire->open; i++) {
-            struct floe_message beat = {
-                .type = FLOE_MSG_HEARTBEAT, .from = 1, .to = 2, .term = 1};
+            struct floe_message beat = {.type = FLOE_MSG_HEARTBEAT, .from = 1, .to = 2, .term = 1};
             assert_int_equal(peer_set_send(net.set[1], &beat), ERR_OK);
             net_run(&net, 10);
         }
@@ -220,10 +219,10 @@ static void test_flip_none_gets_through(void **state)
     for (enum peer_frame kind = PEER_FRAME_HELLO; kind <= PEER_FRAME_SNAP_ACK; kind++) {
         act(kind, (struct net_flip){.at = 0, .mask = 0});
         assert_non_null(net.flip.wire);
-        bool back = kind == PEER_FRAME_WELCOME || kind == PEER_FRAME_REFUSE ||
-                    kind == PEER_FRAME_SNAP_ACK;
-        bool silent = kind == PEER_FRAME_HELLO || kind == PEER_FRAME_PING ||
-                      kind == PEER_FRAME_PONG;
+        bool back =
+            kind == PEER_FRAME_WELCOME || kind == PEER_FRAME_REFUSE || kind == PEER_FRAME_SNAP_ACK;
+        bool silent =
+            kind == PEER_FRAME_HELLO || kind == PEER_FRAME_PING || kind == PEER_FRAME_PONG;
         if (!silent)
             assert_true(was_told(back ? 1 : 2));
         bool ends = kind == PEER_FRAME_REFUSE || kind == PEER_FRAME_SNAP_ACK;
@@ -233,11 +232,11 @@ static void test_flip_none_gets_through(void **state)
     net_init(&net);
 }
 
-#define FLIP_TEST(name, kind)                                                                  \
-    static void name(void **state)                                                             \
-    {                                                                                          \
-        (void)state;                                                                           \
-        flip_all(kind);                                                                        \
+#define FLIP_TEST(name, kind)      \
+    static void name(void **state) \
+    {                              \
+        (void)state;               \
+        flip_all(kind);            \
     }
 
 FLIP_TEST(test_flip_in_hello_ends_the_link, PEER_FRAME_HELLO)
