@@ -2,6 +2,9 @@
 #include "api/internal.h"
 #include "base/assert.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static void put_health(struct api_json *json, const struct node_status *status)
 {
     api_json_str(json, "health", status->leader != 0 ? "true" : "false");
@@ -73,6 +76,34 @@ static void put_member(struct api_json *json, const struct node_member *member)
     api_json_close(json, '}');
 }
 
+static void put_disk(struct api_json *json, const struct node_status *status)
+{
+    static const char *const names[] = {[NODE_DISK_GOOD] = "good",
+                                        [NODE_DISK_LATE] = "late",
+                                        [NODE_DISK_STUCK] = "stuck",
+                                        [NODE_DISK_RECOVERING] = "recovering"};
+    api_json_open(json, "disk", '{');
+    api_json_str(json, "state", names[status->disk]);
+    api_json_u64(json, "oldest_write_ms", status->disk_waits_ms);
+    api_json_u64(json, "longest_write_ms", status->disk_longest_ms);
+    api_json_u64(json, "late_count", status->disk_late_count);
+    api_json_u64(json, "stuck_count", status->disk_stuck_count);
+    api_json_close(json, '}');
+}
+
+/* The hash as hex digits: readers that keep numbers as doubles would round it. */
+static void put_chain(struct api_json *json, const struct node_status *status)
+{
+    if (status->chain_index == 0)
+        return;
+    char hash[20];
+    (void)snprintf(hash, sizeof hash, "%016" PRIx64, status->chain_hash);
+    api_json_open(json, "chain", '{');
+    api_json_u64(json, "index", status->chain_index);
+    api_json_str(json, "hash", hash);
+    api_json_close(json, '}');
+}
+
 static void respond_status(const struct node_status *status, struct api_response *out)
 {
     struct api_json json = {0};
@@ -87,6 +118,8 @@ static void respond_status(const struct node_status *status, struct api_response
     api_json_u64(&json, "revision", status->revision);
     api_json_u64(&json, "last_index", status->last_index);
     api_json_u64(&json, "snapshot_index", status->snapshot_index);
+    put_disk(&json, status);
+    put_chain(&json, status);
     api_json_open(&json, "members", '[');
     for (size_t i = 0; i < status->member_count; i++)
         put_member(&json, &status->members[i]);

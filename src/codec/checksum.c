@@ -2,6 +2,7 @@
 #include "codec/checksum.h"
 
 #include "base/assert.h"
+#include "base/buf.h"
 
 #include <xxhash.h>
 
@@ -38,4 +39,14 @@ void checksum_add(struct checksum *sum, const void *data, size_t len)
 uint64_t checksum_value(const struct checksum *sum)
 {
     return XXH3_64bits_digest((const XXH3_state_t *)(const void *)sum);
+}
+
+uint64_t checksum_chain(const uint64_t *words, size_t count, const void *data, size_t len)
+{
+    uint8_t bytes[8 * 8];
+    ASSERT(count <= sizeof bytes / 8);
+    for (size_t i = 0; i < count; i++)
+        put_u64(bytes + 8 * i, words[i]);
+    XXH64_hash_t seed = XXH3_64bits(bytes, 8 * count);
+    return XXH3_64bits_withSeed(len > 0 ? data : bytes, len, seed);
 }

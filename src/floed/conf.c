@@ -26,6 +26,7 @@ enum field_kind {
     FIELD_TEXT,
     FIELD_ADDR,
     FIELD_LEVEL,
+    FIELD_SYNC,
     FIELD_MEMBERS
 };
 
@@ -66,6 +67,7 @@ static const struct field fields[] = {
     {"limits", "pending_bytes", FIELD_SIZE, AT(limits.pending_bytes), 65536, INT64_C(1) << 40},
     {"limits", "connections", FIELD_SIZE, AT(limits.connections), 1, 1 << 20},
     {"limits", "request_timeout_ms", FIELD_U32, AT(limits.request_timeout_ms), 10, HOUR_MS},
+    {"storage", "sync", FIELD_SYNC, AT(storage.sync), 0, 0},
     {"log", "level", FIELD_LEVEL, AT(log_level), 0, 0},
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
@@ -183,6 +185,19 @@ static enum err set_level(struct reading *reading, const struct conf_value *valu
                   " \"debug\", \"info\", \"warn\" or \"error\"");
 }
 
+static enum err set_sync(struct reading *reading, const struct conf_value *value)
+{
+    static const char *const names[] = {
+        [CONF_SYNC_AUTO] = "auto", [CONF_SYNC_URING] = "uring", [CONF_SYNC_INLINE] = "inline"};
+    for (size_t i = 0; value->type == CONF_STRING && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value->string, names[i]) == 0) {
+            reading->conf.storage.sync = (enum conf_sync)i;
+            return ERR_OK;
+        }
+    }
+    return refuse(reading, value->line, "sync must be", " \"auto\", \"uring\" or \"inline\"");
+}
+
 static enum err set_member(struct reading *reading, const struct conf_value *item,
                            struct conf_member *out)
 {
@@ -241,6 +256,7 @@ static enum err set_field(struct reading *reading, const struct field *field,
     case FIELD_TEXT: return set_string(reading, field, value);
     case FIELD_ADDR: return set_addr(reading, field, value);
     case FIELD_LEVEL: return set_level(reading, value);
+    case FIELD_SYNC: return set_sync(reading, value);
     case FIELD_MEMBERS: return set_members(reading, value);
     case FIELD_BOOL:
         if (value->type != CONF_BOOLEAN)

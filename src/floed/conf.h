@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum conf_sync { CONF_SYNC_AUTO, CONF_SYNC_URING, CONF_SYNC_INLINE };
+
 struct conf_member {
     uint64_t id;
     struct addr address;
@@ -51,6 +53,9 @@ struct conf {
         size_t connections;
         uint32_t request_timeout_ms;
     } limits;
+    struct {
+        enum conf_sync sync;
+    } storage;
     enum log_level log_level;
 };
 

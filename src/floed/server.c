@@ -24,6 +24,7 @@
 
 #define FD_RESERVE 64u       /* descriptors kept for files and peers */
 #define HEADER_ROOM (32u << 10) /* bytes of a request head beside a key in percent encoding */
+#define EXIT_DAMAGED 3       /* the data directory cannot be trusted: the log says why */
 #define LINGER_MS 1000u      /* after the end, for answers that are still on their way out */
 
 struct server {
@@ -92,11 +93,17 @@ static uint64_t random_seed(void)
 
 static bool open_files(struct server *server)
 {
+    static const enum fs_posix_sync syncs[] = {[CONF_SYNC_AUTO] = FS_POSIX_SYNC_AUTO,
+                                               [CONF_SYNC_URING] = FS_POSIX_SYNC_URING,
+                                               [CONF_SYNC_INLINE] = FS_POSIX_SYNC_INLINE};
     struct buf why = {0};
-    enum err err = fs_posix_open(server->conf->data_dir, &server->fs, &why);
+    enum err err = fs_posix_open(server->conf->data_dir, syncs[server->conf->storage.sync],
+                                 &server->fs, &why);
     if (err != ERR_OK)
         log_error(server->logger, "cannot open the data directory dir=%s why=%s",
                   server->conf->data_dir, why.len > 0 ? buf_str(&why) : err_str(err));
+    else
+        log_info(server->logger, "syncs of the log by=\"%s\"", fs_posix_sync_text(server->fs));
     buf_deinit(&why);
     return err == ERR_OK;
 }
@@ -308,11 +315,12 @@ int server_run(const struct conf *conf, const struct logger *logger)
     struct server server = {.conf = conf, .logger = logger};
     bool up = open_files(&server) && open_events(&server) && open_node(&server) &&
               listen_peers(&server) && listen_http(&server);
-    bool ok = up || server.ended;
+    int status = up || server.ended ? 0 : 1;
     if (up) {
         serve(&server);
-        ok = node_life(server.node) != NODE_FAILED;
+        if (node_life(server.node) == NODE_FAILED)
+            status = node_must_reseed(server.node) ? EXIT_DAMAGED : 1;
     }
     close_all(&server);
-    return ok ? 0 : 1;
+    return status;
 }

@@ -6,7 +6,8 @@
 #include "floed/conf.h"
 
 /* Serves until a signal or the cluster ends it. The exit status of the process: 0 after an orderly
- * stop or when this member was removed, 1 after a failure (which is in the log). */
+ * stop or when this member was removed, 1 after a failure (which is in the log),
+ * 3 when the data cannot be trusted. */
 int server_run(const struct conf *conf, const struct logger *logger);
 
 #endif

@@ -22,6 +22,7 @@ struct fs_posix {
     int lock_fd;
     int error; /* errno of the last failure */
     struct fs_sync *sync;
+    char sync_text[160];
 };
 
 static enum err failed(struct fs_posix *fs)
@@ -177,20 +178,23 @@ static enum err make_dir(void *ctx, const char *path)
     return mkdirat(fs->dir_fd, path, 0700) == 0 || errno == EEXIST ? ERR_OK : failed(fs);
 }
 
+/* Some file systems cannot sync a directory: nothing more can be done there. */
+static int sync_folder(int fd)
+{
+    while (fsync(fd) != 0)
+        if (errno != EINTR)
+            return errno == EINVAL || errno == ENOTSUP ? 0 : errno;
+    return 0;
+}
+
 static enum err sync_dir(void *ctx, const char *path)
 {
     struct fs_posix *fs = ctx;
     int fd = openat(fs->dir_fd, path[0] != 0 ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return failed(fs);
-    enum err err = ERR_OK;
-    while (fsync(fd) != 0) {
-        if (errno == EINTR)
-            continue;
-        if (errno != EINVAL && errno != ENOTSUP) /* some file systems cannot sync a directory */
-            err = failed(fs);
-        break;
-    }
+    errno = sync_folder(fd);
+    enum err err = errno == 0 ? ERR_OK : failed(fs);
     (void)close(fd);
     return err;
 }
@@ -238,6 +242,33 @@ static const struct fs_ops ops = {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Makes the name of path durable: syncs the folder that holds it. */
+static int sync_parent(const char *path)
+{
+    char *parent = mem_strdup(path);
+    char *slash = strrchr(parent, '/');
+    const char *folder = slash == NULL ? "." : slash == parent ? "/" : parent;
+    if (slash != NULL && slash != parent)
+        *slash = 0;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = fd < 0 ? errno : sync_folder(fd);
+    if (fd >= 0)
+        (void)close(fd);
+    mem_free(parent);
+    return error;
+}
+
+/* The name is synced also if it is there already: an earlier start may have been killed before it
+ * did so. If the folder that holds it may not even be read, whoever made it answers for it. */
+static int make_folder(const char *path)
+{
+    bool made = mkdir(path, 0700) == 0;
+    if (!made && errno != EEXIST)
+        return errno;
+    int error = sync_parent(path);
+    return !made && (error == EACCES || error == EPERM) ? 0 : error;
+}
+
 /* mkdir -p: what is missing is made for us alone; what is there stays as it is. */
 static int make_path(const char *path)
 {
@@ -248,8 +279,7 @@ static int make_path(const char *path)
             continue;
         char end = *at;
         *at = 0;
-        if (mkdir(copy, 0700) != 0 && errno != EEXIST)
-            error = errno;
+        error = make_folder(copy);
         *at = end;
         if (end == 0)
             break;
@@ -271,8 +301,28 @@ static enum err lock(struct fs_posix *fs, struct buf *why)
     return errno == EWOULDBLOCK ? ERR_LOCKED : ERR_IO;
 }
 
-static enum err open_with(const char *data_dir, bool want_uring, struct fs_posix **out,
-                          struct buf *why)
+static enum err open_sync(struct fs_posix *fs, enum fs_posix_sync sync, struct buf *why)
+{
+    int error;
+    fs->sync = fs_sync_new(sync != FS_POSIX_SYNC_INLINE, fs->lock_fd, &error);
+    if (error != 0 && sync == FS_POSIX_SYNC_URING) {
+        buf_printf(why,
+                   "sync = \"uring\", but io_uring does not work here: %s (use \"auto\" or "
+                   "\"inline\")",
+                   strerror(error));
+        return ERR_INVALID;
+    }
+    if (error != 0)
+        (void)snprintf(fs->sync_text, sizeof fs->sync_text, "inline (no io_uring: %s)",
+                       strerror(error));
+    else
+        (void)snprintf(fs->sync_text, sizeof fs->sync_text, "%s",
+                       sync == FS_POSIX_SYNC_INLINE ? "inline" : "io_uring");
+    return ERR_OK;
+}
+
+enum err fs_posix_open(const char *data_dir, enum fs_posix_sync sync, struct fs_posix **out,
+                       struct buf *why)
 {
     int error = data_dir[0] != 0 ? make_path(data_dir) : ENOENT;
     int dir_fd = error == 0 ? open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -284,23 +334,14 @@ static enum err open_with(const char *data_dir, bool want_uring, struct fs_posix
     fs->dir_fd = dir_fd;
     fs->lock_fd = -1;
     enum err err = lock(fs, why);
+    if (err == ERR_OK)
+        err = open_sync(fs, sync, why);
     if (err != ERR_OK) {
         fs_posix_close(fs);
         return err;
     }
-    fs->sync = fs_sync_new(want_uring, fs->lock_fd);
     *out = fs;
     return ERR_OK;
-}
-
-enum err fs_posix_open(const char *data_dir, struct fs_posix **out, struct buf *why)
-{
-    return open_with(data_dir, true, out, why);
-}
-
-enum err fs_posix_open_inline(const char *data_dir, struct fs_posix **out, struct buf *why)
-{
-    return open_with(data_dir, false, out, why);
 }
 
 void fs_posix_close(struct fs_posix *fs)
@@ -316,6 +357,11 @@ void fs_posix_close(struct fs_posix *fs)
 struct fs fs_posix_fs(struct fs_posix *fs)
 {
     return (struct fs){.ops = &ops, .ctx = fs};
+}
+
+const char *fs_posix_sync_text(const struct fs_posix *fs)
+{
+    return fs->sync_text;
 }
 
 int fs_posix_wake_fd(const struct fs_posix *fs)

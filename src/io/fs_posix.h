@@ -12,15 +12,22 @@
 
 struct fs_posix;
 
-/* Makes the directory and what is missing above it (0700) and locks it. why gets a text on error.
- * ERR_LOCKED: another process has it. */
-enum err fs_posix_open(const char *data_dir, struct fs_posix **out, struct buf *why) MUST_USE;
-/* The same without io_uring, for tests and for comparison. */
-enum err fs_posix_open_inline(const char *data_dir, struct fs_posix **out,
-                              struct buf *why) MUST_USE;
+enum fs_posix_sync {
+    FS_POSIX_SYNC_AUTO,   /* io_uring if it can be had, else inline */
+    FS_POSIX_SYNC_URING,  /* or an error */
+    FS_POSIX_SYNC_INLINE, /* fdatasync in sync_start: the caller waits for the disk */
+};
+
+/* Makes the directory and what is missing above it (0700), each name durable on return, and locks
+ * it. why gets a text on error. ERR_LOCKED: another process has it; ERR_INVALID: SYNC_URING, and
+ * io_uring does not work here. */
+enum err fs_posix_open(const char *data_dir, enum fs_posix_sync sync, struct fs_posix **out,
+                       struct buf *why) MUST_USE;
 void fs_posix_close(struct fs_posix *fs);
 /* The table; valid until fs_posix_close. */
 struct fs fs_posix_fs(struct fs_posix *fs);
+/* For the log: how syncs are done, and why not otherwise; valid until fs_posix_close. */
+const char *fs_posix_sync_text(const struct fs_posix *fs);
 /* Becomes readable when a sync has finished (sync_poll drains it); -1 if syncs are inline. */
 int fs_posix_wake_fd(const struct fs_posix *fs);
 

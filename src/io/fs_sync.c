@@ -59,30 +59,39 @@ static bool submit(struct fs_sync *sync, int fd, uint64_t token)
     return true;
 }
 
-/* Does a sync of a file really work through the ring? */
-static bool try_out(struct fs_sync *sync, int probe_fd)
+/* Does a sync of a file really work through the ring? 0, or errno. */
+static int try_out(struct fs_sync *sync, int probe_fd)
 {
     struct io_uring_cqe *cqe = NULL;
-    if (!submit(sync, probe_fd, 0) || io_uring_wait_cqe(&sync->ring, &cqe) != 0)
-        return false;
-    bool works = cqe->res == 0;
+    if (!submit(sync, probe_fd, 0))
+        return ENOSYS;
+    int result = io_uring_wait_cqe(&sync->ring, &cqe);
+    if (result != 0)
+        return -result;
+    int error = cqe->res < 0 ? -cqe->res : 0;
     io_uring_cqe_seen(&sync->ring, cqe);
     sync->in_flight--;
-    return works;
+    return error;
 }
 
-static void open_ring(struct fs_sync *sync, int probe_fd)
+/* 0, or errno of why it cannot be had. */
+static int open_ring(struct fs_sync *sync, int probe_fd)
 {
-    if (io_uring_queue_init(IN_FLIGHT_MAX, &sync->ring, 0) != 0)
-        return;
+    int result = io_uring_queue_init(IN_FLIGHT_MAX, &sync->ring, 0);
+    if (result != 0)
+        return -result;
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd >= 0 && try_out(sync, probe_fd) && io_uring_register_eventfd(&sync->ring, fd) == 0) {
+    int error = fd < 0 ? errno : try_out(sync, probe_fd);
+    if (error == 0)
+        error = -io_uring_register_eventfd(&sync->ring, fd);
+    if (error == 0) {
         sync->wake_fd = fd;
-        return;
+        return 0;
     }
     if (fd >= 0)
         (void)close(fd);
     io_uring_queue_exit(&sync->ring);
+    return error;
 }
 
 static void reap(struct fs_sync *sync)
@@ -96,15 +105,18 @@ static void reap(struct fs_sync *sync)
 }
 #endif
 
-struct fs_sync *fs_sync_new(bool want_uring, int probe_fd)
+struct fs_sync *fs_sync_new(bool want_uring, int probe_fd, int *error)
 {
     struct fs_sync *sync = mem_calloc(1, sizeof *sync);
     sync->wake_fd = -1;
+    *error = 0;
 #ifdef HAVE_LIBURING
     if (want_uring)
-        open_ring(sync, probe_fd);
+        *error = open_ring(sync, probe_fd);
 #else
-    (void)want_uring, (void)probe_fd;
+    (void)probe_fd;
+    if (want_uring)
+        *error = ENOSYS;
 #endif
     return sync;
 }

@@ -9,8 +9,9 @@
 
 struct fs_sync;
 
-/* probe_fd: an open file of the file system in question, for a first trial. */
-struct fs_sync *fs_sync_new(bool want_uring, int probe_fd);
+/* probe_fd: an open file of the file system in question, for a first trial. *error: errno of why
+ * there is no io_uring though it was wanted; ENOSYS also where it is not compiled in; else 0. */
+struct fs_sync *fs_sync_new(bool want_uring, int probe_fd, int *error);
 void fs_sync_free(struct fs_sync *sync); /* waits for syncs in flight */
 /* Becomes readable when one has finished; -1: inline. */
 int fs_sync_wake_fd(const struct fs_sync *sync);

@@ -70,11 +70,16 @@ void durable_append(struct node *node, struct floe_message *message)
 
 void durable_start_sync(struct node *node)
 {
+    if (node->sync_wanted)
+        disk_watch_on_wanted(node);
     if (!node->sync_wanted || wal_sync_in_flight(node->wal) || node->life == NODE_FAILED)
         return;
     node->sync_wanted = false;
-    if (wal_appended(node->wal) == wal_durable(node->wal))
+    disk_watch_on_start(node);
+    if (wal_appended(node->wal) == wal_durable(node->wal)) {
+        disk_watch_on_finished(node);
         return;
+    }
     if (wal_sync_start(node->wal) != ERR_OK)
         node_fail(node, "cannot sync the log", wal_last_error(node->wal));
 }
@@ -83,6 +88,8 @@ void durable_on_sync(struct node *node, uint64_t token, enum err outcome)
 {
     if (wal_sync_finished(node->wal, token, outcome) != ERR_OK)
         node_fail(node, "cannot sync the log", wal_last_error(node->wal));
+    else if (!wal_sync_in_flight(node->wal)) /* else the next of its files */
+        disk_watch_on_finished(node);
 }
 
 bool durable_release(struct node *node)

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "node/chain.h"
 #include "node/members.h"
 #include "node/node.h"
 #include "node/waiters.h"
@@ -39,6 +40,8 @@ enum node_note {
     NOTE_REMOVED = 4,     /* you are no longer a member */
     NOTE_REMOVED_ACK = 5, /* I know */
     NOTE_REACHED = 6,     /* to the leader: that member is up, I have just reached it */
+    NOTE_BEAT = 7,        /* of the leader, beside heartbeats: hashes of the chain (beats.c) */
+    NOTE_BEAT_ANSWER = 8,
 };
 
 /* An acknowledgement that needs the disk: created held, released by position (durable.c). */
@@ -105,6 +108,60 @@ struct farewell {
     uint64_t next_ms;
 };
 
+/* A write that waits for the disk (disk_watch.c). */
+struct disk_wait {
+    bool is; /* there is one */
+    uint64_t since_ms;
+};
+
+struct disk_watch {
+    struct disk_wait flying;   /* the oldest that the sync in flight covers */
+    struct disk_wait gathered; /* the oldest that waits for the next one */
+    enum node_disk state;
+    bool was_stuck;       /* and has not been good for long enough since */
+    uint64_t bad_ms;      /* when a write was late last */
+    uint64_t late_count;  /* times that it got late or stuck */
+    uint64_t stuck_count;
+    uint64_t longest_ms;
+    uint64_t said_late_ms; /* no further line before this */
+    bool giving_up;        /* leadership, since: */
+    uint64_t give_up_ms;
+    bool silent; /* nothing goes to followers, so that they elect */
+};
+
+/* Hashes of the chain at one index, by member (beats.c). */
+struct beat_vote {
+    floe_id id;
+    uint64_t hash;
+};
+struct beat_votes {
+    struct beat_vote *list;
+    size_t count;
+    size_t cap;
+};
+
+struct beat_peer {
+    floe_id id;
+    enum node_disk disk; /* as it said last */
+};
+
+struct beats {
+    floe_index index; /* leader: asked for; 0 = nothing yet */
+    uint64_t hash;    /* our own there */
+    uint64_t asked_ms;
+    bool complete; /* the last note told all answers */
+    struct beat_votes votes; /* for index, ours included */
+    struct beat_peer *peers;
+    size_t peer_count;
+    size_t peer_cap;
+    floe_index question; /* others: asked for before it was applied; 0 = none */
+    bool answer_known;
+    uint64_t answer;
+    floe_index judged_index;
+    bool differs; /* from the leader, and nobody knows who is right, since: */
+    uint64_t differs_ms;
+};
+
 struct node {
     struct node_options options; /* texts are our own copies */
     const struct logger *logger;
@@ -129,11 +186,18 @@ struct node {
     bool sync_wanted;
     struct floe_hard_state hard_state; /* as last appended to the log */
 
+    /* disk_watch.c */
+    struct disk_watch disk;
+
+    /* beats.c */
+    struct beats beats;
+
     /* apply.c */
     struct kv *kv;
     STAILQ_HEAD(, apply_job) apply_jobs;
     floe_index applied;
     floe_term applied_term;
+    struct chain chain;     /* as of applied, or of the snapshot that is being read in */
     uint64_t applied_bytes; /* since the newest snapshot */
     struct floe_conf_state conf_state; /* as of applied */
     struct members members;            /* as of applied */
@@ -180,7 +244,8 @@ struct node {
     uint64_t stop_deadline_ms;
     uint64_t transfer_sent_ms;
     enum node_life life;
-    char failure[400];
+    bool must_reseed; /* FAILED: the data cannot be trusted */
+    char failure[500];
 };
 
 /* core.c */
@@ -201,6 +266,27 @@ void durable_start_sync(struct node *node);
 /* Releases what the log's durable position allows; true if something was stepped. */
 bool durable_release(struct node *node);
 void durable_deinit(struct node *node);
+
+/* disk_watch.c */
+void disk_watch_on_wanted(struct node *node);   /* something waits for a sync */
+void disk_watch_on_start(struct node *node);    /* which has been started */
+void disk_watch_on_finished(struct node *node); /* and is done */
+/* So much time between two turns: if it is long the process stood still, which is not the disk. */
+void disk_watch_on_pause(struct node *node, uint64_t pause_ms);
+void disk_watch_turn(struct node *node);
+void disk_watch_tick(struct node *node, uint32_t election_ticks); /* a tick of the core */
+uint64_t disk_watch_age_ms(const struct node *node); /* of the oldest unfinished write */
+bool disk_watch_may_lead(const struct node *node);
+/* Is this message not to be sent, as if it had been lost? */
+bool disk_watch_withholds(const struct node *node, const struct floe_message *message);
+
+/* beats.c */
+void beats_tick(struct node *node);
+void beats_on_beat(struct node *node, floe_id from, const uint8_t *data, size_t len);
+void beats_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);
+void beats_on_applied(struct node *node);
+enum node_disk beats_disk_of(const struct node *node, floe_id id); /* GOOD: it has not said */
+void beats_deinit(struct node *node);
 
 /* apply.c */
 void apply_push(struct node *node, struct floe_message *message); /* takes it over */
@@ -286,6 +372,7 @@ floe_index transfers_hold_back(const struct node *node);
 
 /* recover.c */
 enum err recover_open(struct node *node, struct buf *why);
+uint32_t recover_election_ticks(const struct node *node);
 /* Once the own log is applied: says so if the configuration file's member list is another one. */
 void recover_compare_members(const struct node *node);
 

@@ -107,9 +107,9 @@ void members_remove(struct members *members, floe_id id)
         floe_ids_push(&members->removed, id);
 }
 
-void members_encode(const struct members *members, struct buf *out)
+void members_encode(const struct members *members, const uint64_t *hash, struct buf *out)
 {
-    pack_array(out, 3);
+    pack_array(out, hash != NULL ? 4 : 3);
     pack_u64(out, MEMBERS_FORMAT);
     pack_array(out, (uint32_t)members->count);
     for (size_t i = 0; i < members->count; i++) {
@@ -122,6 +122,8 @@ void members_encode(const struct members *members, struct buf *out)
     pack_array(out, (uint32_t)members->removed.count);
     for (size_t i = 0; i < members->removed.count; i++)
         pack_u64(out, members->removed.id[i]);
+    if (hash != NULL)
+        pack_u64(out, *hash);
 }
 
 /* A text without NUL bytes, owned by caller; NULL if the input has none such. */
@@ -159,7 +161,8 @@ static void unpack_member(struct unpack *in, struct members *out)
     mem_free(http);
 }
 
-enum err members_decode(struct members *members, const uint8_t *data, size_t len)
+enum err members_decode(struct members *members, const uint8_t *data, size_t len, bool *has_hash,
+                        uint64_t *hash)
 {
     struct unpack in = unpack_init(data, len);
     struct members read = {0};
@@ -172,12 +175,15 @@ enum err members_decode(struct members *members, const uint8_t *data, size_t len
     count = unpack_array(&in);
     for (uint32_t i = 0; i < count && !in.failed; i++)
         floe_ids_push(&read.removed, unpack_u64(&in));
-    unpack_rest(&in, fields, 3);
+    uint64_t chain = fields > 3 ? unpack_u64(&in) : 0;
+    unpack_rest(&in, fields, fields > 3 ? 4 : 3);
     enum err err = unpack_end(&in);
     if (err != ERR_OK) {
         members_deinit(&read);
         return err;
     }
+    *has_hash = fields > 3;
+    *hash = chain;
     members_deinit(members);
     *members = read;
     return ERR_OK;

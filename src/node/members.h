@@ -39,10 +39,13 @@ bool members_set_info(struct members *members, floe_id id, const char *name,
 /* Takes it out and remembers the id. */
 void members_remove(struct members *members, floe_id id);
 
-/* The whole table, for a snapshot's meta. */
-void members_encode(const struct members *members, struct buf *out);
-/* Replaces *members. ERR_INVALID: untouched. */
-enum err members_decode(struct members *members, const uint8_t *data, size_t len) MUST_USE;
+/* The whole table, for a snapshot's meta, and with it the hash of the chain there (chain.h; NULL:
+ * not known). */
+void members_encode(const struct members *members, const uint64_t *hash, struct buf *out);
+/* Replaces *members. *has_hash: false where the snapshot knows none, as those of floe before it had
+ * a chain. ERR_INVALID: everything is untouched. */
+enum err members_decode(struct members *members, const uint8_t *data, size_t len, bool *has_hash,
+                        uint64_t *hash) MUST_USE;
 
 /* The context of a configuration change that adds a member: its address. */
 struct floe_blob *member_context_encode(const char *peer_address);

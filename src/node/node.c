@@ -94,6 +94,7 @@ void node_free(struct node *node)
     transfers_deinit(node);
     durable_deinit(node);
     apply_deinit(node);
+    beats_deinit(node);
     if (node->raft != NULL)
         floe_raft_free(node->raft);
     floe_memstore_free(node->store);
@@ -117,6 +118,11 @@ enum node_life node_life(const struct node *node)
 const char *node_failure(const struct node *node)
 {
     return node->failure;
+}
+
+bool node_must_reseed(const struct node *node)
+{
+    return node->must_reseed;
 }
 
 const struct kv *node_kv(const struct node *node)
@@ -170,6 +176,8 @@ static void judge_readiness(const struct node *node, struct node_status *out)
         out->reason = "not a member of a cluster yet";
     else if (node->stopping)
         out->reason = "stopping";
+    else if (node->disk.state == NODE_DISK_STUCK)
+        out->reason = "the disk is stuck: what was written waits for it";
     else if (out->leader == 0)
         out->reason = "there is no leader";
     else if (node->loading.reader != NULL)
@@ -194,7 +202,14 @@ struct node_status node_status(const struct node *node, uint64_t now_ms)
                               .applied = node->applied,
                               .last_index = status.basic.last_index,
                               .snapshot_index = node->snapshot_index,
-                              .revision = kv_revision(node->kv)};
+                              .revision = kv_revision(node->kv),
+                              .chain_index = node->chain.unknown ? 0 : node->chain.index,
+                              .chain_hash = node->chain.hash,
+                              .disk = node->disk.state,
+                              .disk_waits_ms = disk_watch_age_ms(node),
+                              .disk_longest_ms = node->disk.longest_ms,
+                              .disk_late_count = node->disk.late_count,
+                              .disk_stuck_count = node->disk.stuck_count};
     judge_readiness(node, &out);
     out.members = mem_calloc(node->members.count, sizeof *out.members);
     for (size_t i = 0; i < node->members.count; i++)

@@ -72,6 +72,8 @@ enum node_life {
 };
 enum node_life node_life(const struct node *node);
 const char *node_failure(const struct node *node);
+/* FAILED, and its data is not the cluster's: it must be made anew from the others. */
+bool node_must_reseed(const struct node *node);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -128,6 +130,15 @@ struct node_member {
     uint64_t heard_ms_ago; /* if ever_heard */
 };
 
+/* How long writes of the log wait for the disk, in election time-outs (and at least 250 ms, 1 s and
+ * 5 s). */
+enum node_disk {
+    NODE_DISK_GOOD,
+    NODE_DISK_LATE,       /* half of one or longer */
+    NODE_DISK_STUCK,      /* two or longer: gives leadership up, is not ready */
+    NODE_DISK_RECOVERING, /* was stuck less than ten ago: does not campaign */
+};
+
 struct node_status {
     floe_id id;
     const char *name;
@@ -140,6 +151,13 @@ struct node_status {
     floe_index last_index;
     floe_index snapshot_index;
     uint64_t revision;
+    floe_index chain_index; /* of chain_hash, which covers everything applied; 0 = not known */
+    uint64_t chain_hash;
+    enum node_disk disk;
+    uint64_t disk_waits_ms;   /* age of the oldest unfinished write; 0 = none */
+    uint64_t disk_longest_ms; /* of all since the start */
+    uint64_t disk_late_count; /* times that it got late or worse */
+    uint64_t disk_stuck_count;
     bool caught_up;     /* applied what a leader last said is committed; loads no snapshot */
     const char *reason; /* if not ready: why */
     struct node_member *members; /* ascending by id */

@@ -12,8 +12,19 @@
 
 /* ---- messages out ---------------------------------------------------------------------------- */
 
+/* To the core it was lost on the way; only of a snapshot it must hear. */
+static void withhold(struct node *node, const struct floe_message *message)
+{
+    if (message->type == FLOE_MSG_SNAP)
+        floe_raft_report_snapshot(node->raft, message->to, true);
+}
+
 bool node_send(struct node *node, const struct floe_message *message)
 {
+    if (disk_watch_withholds(node, message)) {
+        withhold(node, message);
+        return false;
+    }
     if (message->type == FLOE_MSG_SNAP) {
         transfers_send(node, message);
         return true;
@@ -94,6 +105,11 @@ static void on_message(struct node *node, const struct floe_message *message)
         node->leader_commit = message->commit;
     if (message->type == FLOE_MSG_READ_INDEX && reads_come_too_early(node))
         return; /* it is asked again */
+    if (message->type == FLOE_MSG_TIMEOUT_NOW && !disk_watch_may_lead(node)) {
+        log_info(node->logger, "leadership not taken over: the disk was stuck from=%" PRIu64,
+                 message->from);
+        return;
+    }
     if (would_bounce(node, message)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
@@ -127,6 +143,10 @@ static void on_note(struct node *node, const struct peer_event *event)
         if (event->data.len != 8)
             break;
         peer_set_wake(node->peers, get_u64(event->data.data));
+        return;
+    case NOTE_BEAT: beats_on_beat(node, event->id, event->data.data, event->data.len); return;
+    case NOTE_BEAT_ANSWER:
+        beats_on_answer(node, event->id, event->data.data, event->data.len);
         return;
     }
     log_debug(node->logger, "unknown note kind=%u from=%" PRIu64, event->kind, event->id);
@@ -213,7 +233,8 @@ static void run_ticks(struct node *node)
                        ? 1 + (unsigned)(late_ms / node->options.heartbeat_ms)
                        : 1;
     for (unsigned i = 0; i < due; i++)
-        floe_raft_tick(node->raft);
+        disk_watch_tick(node, recover_election_ticks(node));
+    beats_tick(node);
     node->next_tick_ms += (uint64_t)due * node->options.heartbeat_ms;
     if (node->next_tick_ms <= node->now_ms)
         node->next_tick_ms = node->now_ms + node->options.heartbeat_ms;
@@ -258,7 +279,10 @@ static void on_caught_up_own(struct node *node)
 static void turn(struct node *node)
 {
     drain_syncs(node);
+    disk_watch_turn(node);
     drain_events(node);
+    if (node->life == NODE_FAILED) /* nothing more is answered from a state that may be wrong */
+        return;
     run_ticks(node);
     changes_tick(node);
     requests_publish(node);
@@ -277,6 +301,8 @@ static void turn(struct node *node)
 
 void node_pump(struct node *node, uint64_t now_ms)
 {
+    uint64_t pause_ms = now_ms > node->now_ms ? now_ms - node->now_ms : 0;
+    disk_watch_on_pause(node, pause_ms);
     node->now_ms = now_ms;
     node->more = false;
     if (node->life != NODE_RUNNING)

@@ -22,11 +22,16 @@ static void core_log(void *arg, enum floe_log_level level, const char *text)
     logger_log(node->logger, is_daily(text) ? LOG_DEBUG : levels[level], "raft: %s", text);
 }
 
-static enum err open_core(struct node *node, struct buf *why)
+uint32_t recover_election_ticks(const struct node *node)
 {
     uint32_t ticks = node->options.election_ms / node->options.heartbeat_ms;
+    return ticks > 2 ? ticks : 2;
+}
+
+static enum err open_core(struct node *node, struct buf *why)
+{
     struct floe_config config = {.id = node->options.id,
-                                 .election_tick = ticks > 2 ? ticks : 2,
+                                 .election_tick = recover_election_ticks(node),
                                  .heartbeat_tick = 1,
                                  .storage = floe_memstore_storage(node->store),
                                  .applied = node->applied,

@@ -69,7 +69,8 @@ void snapshots_maybe_start(struct node *node)
     own->meta = (struct snapshot_meta){.index = node->applied,
                                        .term = node->applied_term,
                                        .conf_state = floe_conf_state_copy(&node->conf_state)};
-    members_encode(&node->members, &own->meta.app);
+    members_encode(&node->members, node->chain.unknown ? NULL : &node->chain.hash,
+                   &own->meta.app);
     own->view = kv_view_new(node->kv);
     log_info(node->logger, "snapshot started index=%" PRIu64 " term=%" PRIu64 " keys=%" PRIu64,
              own->meta.index, own->meta.term, kv_count(node->kv));
@@ -207,8 +208,11 @@ enum err snapshots_reader_open(struct node *node, floe_index index, struct snaps
 
 static void take_meta(struct node *node, const struct snapshot_meta *meta)
 {
-    if (members_decode(&node->members, meta->app.data, meta->app.len) != ERR_OK)
+    bool has_hash = false;
+    uint64_t hash = 0;
+    if (members_decode(&node->members, meta->app.data, meta->app.len, &has_hash, &hash) != ERR_OK)
         log_error(node->logger, "snapshot without a member table index=%" PRIu64, meta->index);
+    chain_restart(&node->chain, meta->index, has_hash ? &hash : NULL);
     floe_conf_state_deinit(&node->conf_state);
     node->conf_state = floe_conf_state_copy(&meta->conf_state);
 }

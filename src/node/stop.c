@@ -4,7 +4,8 @@
 
 #include <inttypes.h>
 
-static floe_id best_heir(struct node *node)
+/* The most advanced one whose disk is in this state. */
+static floe_id best_heir(struct node *node, enum node_disk disk)
 {
     struct floe_status status = floe_raft_status(node->raft);
     floe_id heir = 0;
@@ -12,7 +13,8 @@ static floe_id best_heir(struct node *node)
     for (size_t i = 0; i < status.progress_count; i++) {
         const struct floe_progress *progress = &status.progress[i];
         if (progress->id == node->options.id || progress->is_learner ||
-            !progress->recent_active || (heir != 0 && progress->match <= best))
+            !progress->recent_active || (heir != 0 && progress->match <= best) ||
+            beats_disk_of(node, progress->id) != disk)
             continue;
         heir = progress->id;
         best = progress->match;
@@ -28,7 +30,9 @@ bool stop_transfer_away(struct node *node)
     if (node->transfer_sent_ms != 0 &&
         node->now_ms < node->transfer_sent_ms + node->options.election_ms)
         return true;
-    floe_id heir = best_heir(node);
+    floe_id heir = best_heir(node, NODE_DISK_GOOD);
+    if (heir == 0)
+        heir = best_heir(node, NODE_DISK_LATE); /* the others would not take it */
     if (heir == 0)
         return false;
     node->transfer_sent_ms = node->now_ms;

@@ -246,6 +246,26 @@ def test_defaults_serve_a_single_member_and_command_line():
         assert r.returncode == 1 and r.stderr.startswith("bad.toml:3: "), r.stderr
 
 
+def test_log_says_how_syncs_are_done():
+    for setting in ("inline", "auto"):
+        with Cluster(1, extra={"storage": {"sync": '"%s"' % setting}}) as c:
+            n = c.start().nodes[1]
+            assert n.put("k", b"v").status == 204
+            lines = [line for line in n.log().splitlines() if "syncs of the log by=" in line]
+            assert len(lines) == 1, lines
+            assert 'by="inline"' in lines[0] if setting == "inline" else "inline (no" in lines[0] or "io_uring" in lines[0]
+
+
+def test_uring_is_used_or_refused():
+    with Cluster(1, extra={"storage": {"sync": '"uring"'}}) as c:
+        n = c.nodes[1].start(wait=False)
+        wait_for("a line about syncs or the end", lambda: "syncs of the log by=" in n.log() or n.process.poll() is not None)
+        if n.process.poll() is None:
+            assert 'syncs of the log by="io_uring"' in n.log(), n.log()
+        else:
+            assert n.wait_exit() == 1 and "io_uring does not work here" in n.log(), n.log()
+
+
 def test_directory_of_another_member_or_cluster_or_process_is_refused():
     with Cluster(1) as c:
         n = c.start().nodes[1]

@@ -1,7 +1,7 @@
 /*
  * For LD_PRELOAD: notes each sync of a file that really reaches the kernel, so that a test can see
- * that an answer comes after it. One line a sync, appended to the file $SYNC_SPY: how, and the path.
- * With SYNC_SPY_NO_URING=1 rings cannot be had.
+ * that an answer comes after it. One line a sync, appended to the file $SYNC_SPY: how, and the
+ * path. With SYNC_SPY_NO_URING=1 rings cannot be had.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

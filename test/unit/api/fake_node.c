@@ -176,6 +176,12 @@ void node_status_deinit(struct node_status *status)
     (void)status;
 }
 
+bool node_must_reseed(const struct node *node)
+{
+    (void)node;
+    return fake.must_reseed;
+}
+
 floe_id node_leader(const struct node *node)
 {
     (void)node;

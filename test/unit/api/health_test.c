@@ -79,6 +79,27 @@ static void test_api_status_shows_members_and_progress(void **state)
     json_decref(json);
 }
 
+static void test_api_status_shows_disk_and_chain(void **state)
+{
+    (void)state;
+    assert_true(ask(API_GET, "/status", NULL));
+    assert_non_null(strstr(body_text, "\"disk\":{\"state\":\"good\",\"oldest_write_ms\":0,"));
+    assert_null(strstr(body_text, "\"chain\"")); /* not known */
+    fake.status.disk = NODE_DISK_STUCK;
+    fake.status.disk_waits_ms = 2100;
+    fake.status.disk_longest_ms = 3000;
+    fake.status.disk_late_count = 7;
+    fake.status.disk_stuck_count = 2;
+    fake.status.chain_index = 9;
+    fake.status.chain_hash = 0xabc;
+    assert_true(ask(API_GET, "/status", NULL));
+    assert_non_null(strstr(body_text,
+                           "\"disk\":{\"state\":\"stuck\",\"oldest_write_ms\":2100,"
+                           "\"longest_write_ms\":3000,\"late_count\":7,\"stuck_count\":2}"));
+    assert_non_null(strstr(body_text,
+                           "\"chain\":{\"index\":9,\"hash\":\"0000000000000abc\"}"));
+}
+
 static void test_api_version_names_the_version(void **state)
 {
     (void)state;
@@ -93,6 +114,7 @@ int main(void)
         TEST(test_api_health_has_the_exact_shape),
         TEST(test_api_readyz_says_why_not),
         TEST(test_api_status_shows_members_and_progress),
+        TEST(test_api_status_shows_disk_and_chain),
         TEST(test_api_version_names_the_version),
     };
     return cmocka_run_group_tests_name("api health", tests, NULL, NULL);

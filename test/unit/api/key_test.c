@@ -143,6 +143,18 @@ static void test_api_get_reads_the_store_as_it_is_after_the_barrier(void **state
     expect_error(404, "key_not_found");
 }
 
+/* A member that has found out that its data is wrong shows none of it. */
+static void test_api_get_stale_of_wrong_data_is_no_answer(void **state)
+{
+    (void)state;
+    fake_node_put("k", 1, "v", 1, 5);
+    fake.must_reseed = true;
+    assert_false(ask(API_GET, "/k?consistency=stale", NULL));
+    assert_int_equal(fake.call, FAKE_READ);
+    result((struct node_result){.outcome = NODE_NOT_DONE});
+    assert_int_equal(answer.status, 503);
+}
+
 static void test_api_get_stale_reads_at_once(void **state)
 {
     (void)state;
@@ -283,6 +295,7 @@ int main(void)
         TEST(test_api_impossible_key_is_refused),
         TEST(test_api_sizes_are_limited_after_decoding),
         TEST(test_api_get_reads_the_store_as_it_is_after_the_barrier),
+        TEST(test_api_get_stale_of_wrong_data_is_no_answer),
         TEST(test_api_get_stale_reads_at_once),
         TEST(test_api_get_other_consistency_is_refused),
         TEST(test_api_delete_under_kv_deletes_the_key),

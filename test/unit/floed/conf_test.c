@@ -142,6 +142,8 @@ static const struct bad bad_values[] = {
     {3, "id = 1\n[limits]\nconnections = 0\n", "connections must be from 1"},
     {3, "id = 1\n[limits]\nrequest_timeout_ms = 9\n", "request_timeout_ms must be from 10"},
     {3, "id = 1\n[log]\nlevel = \"loud\"\n", "level must be \"debug\""},
+    {3, "id = 1\n[storage]\nsync = \"later\"\n", "sync must be \"auto\", \"uring\" or \"inline\""},
+    {3, "id = 1\n[storage]\nsync = true\n", "sync must be \"auto\""},
     {3, "id = 1\n[log]\nlevel = 1\n", "level must be \"debug\""},
     {3, "id = 1\n[cluster]\nname = \"\"\n", "name must not be empty"},
     {3, "id = 1\n[cluster]\njoin = 0\n", "join must be true or false"},
@@ -280,6 +282,7 @@ static void assert_defaults(const struct conf *conf)
     assert_int_equal(conf->limits.pending_bytes, 67108864);
     assert_int_equal(conf->limits.connections, 16384);
     assert_int_equal(conf->limits.request_timeout_ms, 5000);
+    assert_int_equal(conf->storage.sync, CONF_SYNC_AUTO);
     assert_int_equal(conf->log_level, LOG_INFO);
 }
 
@@ -315,7 +318,8 @@ static void test_conf_sample_file_shows_every_key(void **state)
         "\ninsecure = ", "\nheader_timeout_ms = ", "\nbody_timeout_ms = ", "\nidle_timeout_ms = ",
         "\nname = ", "\nmembers = ", "\njoin = ", "\nheartbeat_ms = ", "\nelection_ms = ",
         "\nsnapshot_entries = ", "\nkey_bytes = ", "\nvalue_bytes = ", "\nbody_bytes = ",
-        "\npending_bytes = ", "\nconnections = ", "\nrequest_timeout_ms = ", "\nlevel = "};
+        "\npending_bytes = ", "\nconnections = ", "\nrequest_timeout_ms = ", "\nsync = ",
+        "\nlevel = "};
     char text[16384] = {0};
     FILE *file = fopen(CONF_DIR "/floed.toml", "rb");
     assert_non_null(file);
@@ -381,6 +385,7 @@ static const char full[] =
     "[raft]\nheartbeat_ms = 5\nelection_ms = 15\nsnapshot_entries = 9223372036854775807\n"
     "[limits]\nkey_bytes = 1048576\nvalue_bytes = 1\nbody_bytes = 1024\npending_bytes = 65536\n"
     "connections = 1\nrequest_timeout_ms = 10\n"
+    "[storage]\nsync = 'inline'\n"
     "[log]\nlevel = \"debug\"";
 
 static void test_conf_every_key_is_read(void **state)
@@ -411,6 +416,7 @@ static void test_conf_every_key_is_read(void **state)
     assert_int_equal(conf.limits.pending_bytes, 65536);
     assert_int_equal(conf.limits.connections, 1);
     assert_int_equal(conf.limits.request_timeout_ms, 10);
+    assert_int_equal(conf.storage.sync, CONF_SYNC_INLINE);
     assert_int_equal(conf.log_level, LOG_DEBUG);
     conf_deinit(&conf);
 }

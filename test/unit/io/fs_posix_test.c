@@ -38,8 +38,8 @@ struct fixture {
 static void open_dir(struct fixture *f)
 {
     struct buf why = {0};
-    enum err err = f->is_inline ? fs_posix_open_inline(f->dir, &f->posix, &why)
-                                : fs_posix_open(f->dir, &f->posix, &why);
+    enum err err = fs_posix_open(f->dir, f->is_inline ? FS_POSIX_SYNC_INLINE : FS_POSIX_SYNC_AUTO,
+                                 &f->posix, &why);
     if (err != ERR_OK)
         fail_msg("%s", buf_str(&why));
     buf_deinit(&why);
@@ -255,12 +255,12 @@ static void test_fs_posix_directory_is_locked(void **state)
     struct fixture *f = *state;
     struct fs_posix *other = NULL;
     struct buf why = {0};
-    assert_int_equal(fs_posix_open(f->dir, &other, &why), ERR_LOCKED);
+    assert_int_equal(fs_posix_open(f->dir, FS_POSIX_SYNC_AUTO, &other, &why), ERR_LOCKED);
     assert_null(other);
     assert_true(why.len > 0);
     fs_posix_close(f->posix);
     buf_clear(&why);
-    assert_int_equal(fs_posix_open(f->dir, &other, &why), ERR_OK);
+    assert_int_equal(fs_posix_open(f->dir, FS_POSIX_SYNC_AUTO, &other, &why), ERR_OK);
     fs_posix_close(other);
     buf_deinit(&why);
     open_dir(f);
@@ -273,7 +273,7 @@ static void test_fs_posix_impossible_directory_says_why(void **state)
     (void)snprintf(path, sizeof path, "%s/LOCK/below", f->dir);
     struct fs_posix *other = NULL;
     struct buf why = {0};
-    assert_int_equal(fs_posix_open(path, &other, &why), ERR_IO);
+    assert_int_equal(fs_posix_open(path, FS_POSIX_SYNC_AUTO, &other, &why), ERR_IO);
     assert_true(why.len > 0);
     buf_deinit(&why);
 }

@@ -87,6 +87,73 @@ static void test_node_failure_answers_not_done_for_what_was_not_proposed(void **
     teardown(&w);
 }
 
+/* ---- a first start --------------------------------------------------------------------------- */
+
+static struct node_options alone(unsigned snapshot_entries)
+{
+    static const struct node_member_option self = {1, "n1:1"};
+    struct node_options options = options_of(&w, 1);
+    options.members = &self;
+    options.member_count = 1;
+    options.snapshot_entries = snapshot_entries;
+    return options;
+}
+
+/* Writes once there is a leader, loses what is not synced, names included, and looks again. */
+static void assert_keeps_what_it_acknowledges(unsigned writes, unsigned snapshot_entries)
+{
+    char key[8];
+    run(&w, 1500);
+    for (unsigned i = 0; i < writes; i++) {
+        (void)snprintf(key, sizeof key, "k%u", i);
+        assert_int_equal(outcome(&w, put(&w, 1, key, key)), NODE_OK);
+    }
+    crash(&w, 1, MEM_FS_LOSE_ALL);
+    struct node_options options = alone(snapshot_entries);
+    assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+    run(&w, 1500);
+    for (unsigned i = 0; i < writes; i++) {
+        (void)snprintf(key, sizeof key, "k%u", i);
+        assert_value(&w, 1, key, key);
+    }
+}
+
+/* The power goes at every operation of a first start: the next one finds nothing or a whole log,
+ * and from then on no folder's or file's name is lost with the power. */
+static void test_node_first_start_survives_a_power_cut_at_every_operation(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < MEM_FS_CRASH_COUNT; kind++) {
+        for (unsigned n = 1; n < 40; n++) {
+            setup(&w, 0);
+            mem_fs_stop_at(w.disk[1], n);
+            struct node_options options = alone(1000000);
+            if (start_with(&w, 1, &options) == ERR_OK) {
+                run(&w, 100);
+                crash(&w, 1, (enum mem_fs_crash)kind);
+            } else {
+                struct prng prng = {.state = n};
+                mem_fs_crash(w.disk[1], (enum mem_fs_crash)kind, &prng);
+            }
+            options = alone(1000000);
+            assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+            assert_keeps_what_it_acknowledges(1, 1000000);
+            teardown(&w);
+        }
+    }
+}
+
+static void test_node_first_snapshot_survives_a_power_cut(void **state)
+{
+    (void)state;
+    setup(&w, 0);
+    struct node_options options = alone(5);
+    assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+    assert_keeps_what_it_acknowledges(23, 5);
+    assert_true(mem_fs_count(w.disk[1], ".snap") > 0);
+    teardown(&w);
+}
+
 /* ---- a full disk ----------------------------------------------------------------------------- */
 
 #define BIG_BYTES 500000u
@@ -175,6 +242,8 @@ int main(void)
         cmocka_unit_test(test_node_failed_write_of_the_log_ends_it),
         cmocka_unit_test(test_node_failure_answers_everything_that_waits),
         cmocka_unit_test(test_node_failure_answers_not_done_for_what_was_not_proposed),
+        cmocka_unit_test(test_node_first_start_survives_a_power_cut_at_every_operation),
+        cmocka_unit_test(test_node_first_snapshot_survives_a_power_cut),
         cmocka_unit_test(test_node_short_of_room_takes_snapshots_early_and_goes_on),
         cmocka_unit_test(test_node_full_disk_ends_one_member_until_there_is_room),
     };

@@ -45,11 +45,19 @@ static void test_members_encode_decode_gives_the_same_table(void **state)
     assert_false(members_set_info(&members, 8, "x", "y"));
     members_remove(&members, 4);
     struct buf bytes = {0};
-    members_encode(&members, &bytes);
+    const uint64_t chain = UINT64_C(0x1122334455667788);
+    members_encode(&members, &chain, &bytes);
     struct members read = {0};
+    bool has_hash = false;
+    uint64_t hash = 0;
     for (size_t len = 0; len < bytes.len; len++)
-        assert_int_not_equal(members_decode(&read, bytes.data, len), ERR_OK);
-    assert_int_equal(members_decode(&read, bytes.data, bytes.len), ERR_OK);
+        assert_int_not_equal(members_decode(&read, bytes.data, len, &has_hash, &hash), ERR_OK);
+    assert_int_equal(members_decode(&read, bytes.data, bytes.len, &has_hash, &hash), ERR_OK);
+    assert_true(has_hash && hash == chain);
+    buf_clear(&bytes);
+    members_encode(&members, NULL, &bytes); /* as floe before there was a chain */
+    assert_int_equal(members_decode(&read, bytes.data, bytes.len, &has_hash, &hash), ERR_OK);
+    assert_false(has_hash);
     assert_int_equal(read.count, 2);
     assert_string_equal(read.list[1].name, "nine");
     assert_string_equal(read.list[1].http_address, "h:90");

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "peer/internal.h"
 #include "world.h"
 
 #include <stdio.h>
@@ -80,16 +81,38 @@ void collect(struct world *w, unsigned i)
     }
 }
 
+/* Takes what has come for a member, and puts it back without what is lost. */
+static void lose_messages(struct world *w, unsigned i)
+{
+    struct peer_set *set = w->net.set[i];
+    const struct event_item *item;
+    size_t count = 0;
+    STAILQ_FOREACH(item, &set->events, entry)
+        count++;
+    for (; w->loses && count > 0; count--) {
+        size_t bytes = STAILQ_FIRST(&set->events)->bytes;
+        struct peer_event event;
+        assert_true(peer_set_next_event(set, &event));
+        if (event.type == PEER_EVENT_MESSAGE && event.message.type == w->lost)
+            peer_event_deinit(&event);
+        else
+            peer_queue_event(set, event, bytes);
+    }
+}
+
 void run(struct world *w, uint64_t ms)
 {
     for (uint64_t passed = 0; passed < ms; passed += 10) {
         for (unsigned i = 1; i <= MEMBERS; i++) {
             if (w->node[i] == NULL)
                 continue;
+            lose_messages(w, i);
             node_pump(w->node[i], w->net.now_ms);
             for (int turn = 0; turn < 20 && node_has_work(w->node[i]); turn++)
                 node_pump(w->node[i], w->net.now_ms);
             collect(w, i);
+            if (!w->may_diverge && node_must_reseed(w->node[i]))
+                fail_msg("member %u: %s", i, node_failure(w->node[i]));
         }
         net_run(&w->net, 10);
     }

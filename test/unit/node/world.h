@@ -17,6 +17,9 @@ struct world {
     struct node *node[MEMBERS + 1]; /* NULL: down */
     unsigned starts;
     uint64_t snapshot_entries; /* 0: none are written */
+    bool may_diverge; /* else a member whose chain differs fails the test */
+    bool loses; /* messages between members of this type are lost: */
+    enum floe_message_type lost;
     uint64_t last_token;
     struct node_result results[4096]; /* by token */
     bool answered[4096];

@@ -154,6 +154,20 @@ static void dial(struct net *net, unsigned from, const struct peer_action *actio
         peer_set_on_closed(net->set[from], action->link, "turned away", net->now_ms);
 }
 
+static void maybe_flip(struct net *net, struct net_wire *wire, const struct net_end *to,
+                       struct evbuffer *bytes)
+{
+    struct net_flip *flip = &net->flip;
+    if (flip->to == 0 || flip->to != to->member || flip->skip-- > 0)
+        return;
+    flip->to = 0;
+    flip->len = evbuffer_get_length(bytes);
+    if (flip->at >= flip->len)
+        return;
+    evbuffer_pullup(bytes, -1)[flip->at] ^= flip->mask;
+    flip->wire = wire;
+}
+
 static void deliver(struct net *net, const struct net_end *to, struct evbuffer *bytes)
 {
     if (net->damage_next && evbuffer_get_length(bytes) > 8) {
@@ -184,6 +198,7 @@ static bool move_output(struct net *net, struct net_wire *wire, unsigned side)
     wire->moved[side] += count;
     struct evbuffer *bytes = evbuffer_new();
     (void)evbuffer_remove_buffer(output, bytes, count);
+    maybe_flip(net, wire, &wire->end[1 - side], bytes);
     deliver(net, &wire->end[1 - side], bytes);
     evbuffer_free(bytes);
     return true;

@@ -24,6 +24,16 @@ struct net_wire {
     size_t moved[2]; /* of these, by now */
 };
 
+/* One byte that changes on its way. */
+struct net_flip {
+    unsigned to;   /* the member; 0: nothing is flipped */
+    unsigned skip; /* so many deliveries to it pass unharmed before */
+    size_t at;     /* byte of the delivery; beyond its end: nothing */
+    uint8_t mask;
+    struct net_wire *wire; /* where it was done; NULL: not yet, or not at all */
+    size_t len;            /* of the delivery that it was meant for */
+};
+
 struct net {
     uint64_t now_ms;
     struct peer_set *set[NET_MEMBERS + 1]; /* NULL: is down; dials fail */
@@ -35,6 +45,7 @@ struct net {
     bool single_bytes; /* deliver one byte at a time */
     bool black_hole;   /* dials are never answered */
     bool damage_next;  /* flip a bit in the next bytes that move */
+    struct net_flip flip;
 };
 
 void net_init(struct net *net);

@@ -1,7 +1,6 @@
 /*
  * Each file keeps its durable bytes and the operations since its last sync; the names keep a list
- * of changes since the last sync of their directory, which survive as a prefix, as on a file
- * system with a journal.
+ * of changes since the last sync of their folder.
  */
 #include "mem_fs.h"
 
@@ -70,6 +69,9 @@ struct mem_fs {
     bool hold;
     bool has_wal;
     bool has_snap;
+    bool durable_wal; /* the folder's own name */
+    bool durable_snap;
+    struct mem_fs_counts counts;
     unsigned operations;
     unsigned stop_at;
     unsigned fail_at;
@@ -153,20 +155,38 @@ static void note_name(struct mem_fs *fs, const char *path, const char *gone, str
         node->refs++;
 }
 
-static void settle_names(struct mem_fs *fs, size_t count)
+static void end_change(struct mem_fs *fs, struct name_change *change, bool is_durable)
 {
+    if (is_durable && change->path != NULL)
+        names_set(&fs->durable, change->path, change->node);
+    if (is_durable && change->gone != NULL)
+        names_remove(&fs->durable, change->gone);
+    mem_free(change->path);
+    mem_free(change->gone);
+    if (change->node != NULL)
+        node_unref(change->node);
+}
+
+static bool is_in_folder(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    if (len == 0)
+        return strchr(path, '/') == NULL;
+    return strncmp(path, folder, len) == 0 && path[len] == '/';
+}
+
+/* The changes of names in one folder become durable, in their order; the others go on waiting. */
+static void settle_folder(struct mem_fs *fs, const char *folder)
+{
+    size_t kept = 0;
     for (size_t i = 0; i < fs->change_count; i++) {
-        struct name_change *change = &fs->changes[i];
-        if (i < count && change->path != NULL)
-            names_set(&fs->durable, change->path, change->node);
-        if (i < count && change->gone != NULL)
-            names_remove(&fs->durable, change->gone);
-        mem_free(change->path);
-        mem_free(change->gone);
-        if (change->node != NULL)
-            node_unref(change->node);
+        struct name_change change = fs->changes[i];
+        if (is_in_folder(change.path != NULL ? change.path : change.gone, folder))
+            end_change(fs, &change, true);
+        else
+            fs->changes[kept++] = change;
     }
-    fs->change_count = 0;
+    fs->change_count = kept;
 }
 
 static void note_change(struct node *node, bool is_resize, uint64_t offset, const void *data,
@@ -267,6 +287,8 @@ static enum err op_write(void *ctx, struct fs_file *file, uint64_t offset, const
                          size_t len)
 {
     ASSERT(file->writable);
+    struct mem_fs *fs = ctx;
+    fs->counts.writes++;
     bool ok = works(ctx); /* a write that fails may have done something */
     uint64_t fits = fitting(ctx, file, offset + len);
     if (fits < offset + len) {
@@ -323,6 +345,9 @@ static enum err op_sync_start(void *ctx, struct fs_file *file, uint64_t token)
         return ERR_IO;
     fs->syncs = mem_grow(fs->syncs, fs->sync_count, &fs->sync_cap, sizeof *fs->syncs);
     fs->syncs[fs->sync_count++] = (struct done){.token = token, .file = file};
+    fs->counts.sync_starts++;
+    if (fs->sync_count > fs->counts.most_in_flight)
+        fs->counts.most_in_flight = (unsigned)fs->sync_count;
     return ERR_OK;
 }
 
@@ -375,22 +400,14 @@ static enum err op_make_dir(void *ctx, const char *path)
     return ERR_OK;
 }
 
-/* Are all changes of names that wait for a sync in the data directory itself? */
-static bool only_top_changes(const struct mem_fs *fs)
-{
-    for (size_t i = 0; i < fs->change_count; i++)
-        if (fs->changes[i].gone != NULL || strchr(fs->changes[i].path, '/') != NULL)
-            return false;
-    return true;
-}
-
 static enum err op_sync_dir(void *ctx, const char *path)
 {
     struct mem_fs *fs = ctx;
     if (!works(fs))
         return ERR_IO;
-    if (path[0] != '\0' || only_top_changes(fs))
-        settle_names(fs, fs->change_count);
+    settle_folder(fs, path);
+    fs->durable_wal = fs->durable_wal || (path[0] == 0 && fs->has_wal);
+    fs->durable_snap = fs->durable_snap || (path[0] == 0 && fs->has_snap);
     return ERR_OK;
 }
 
@@ -491,6 +508,32 @@ static void settle_node(struct node *node, enum mem_fs_crash kind, struct prng *
     buf_add(&node->now, node->durable.data, node->durable.len);
 }
 
+static void settle_names(struct mem_fs *fs, enum mem_fs_crash kind, struct prng *prng)
+{
+    size_t prefix = kind == MEM_FS_PREFIX ? (size_t)prng_below(prng, fs->change_count + 1) : 0;
+    for (size_t i = 0; i < fs->change_count; i++)
+        end_change(fs, &fs->changes[i],
+                   i < prefix || (kind == MEM_FS_SCATTER && prng_below(prng, 2) == 0));
+    fs->change_count = 0;
+}
+
+/* A folder whose own name is lost takes everything in it along. */
+static void lose_folder(struct mem_fs *fs, const char *folder)
+{
+    for (size_t i = fs->durable.count; i > 0; i--)
+        if (is_in_folder(fs->durable.list[i - 1].path, folder))
+            names_remove(&fs->durable, fs->durable.list[i - 1].path);
+}
+
+static bool settle_folder_itself(struct mem_fs *fs, const char *folder, bool is_durable,
+                                 enum mem_fs_crash kind, struct prng *prng)
+{
+    bool stays = is_durable || (kind != MEM_FS_LOSE_ALL && prng_below(prng, 2) == 0);
+    if (!stays)
+        lose_folder(fs, folder);
+    return stays;
+}
+
 void mem_fs_crash(struct mem_fs *fs, enum mem_fs_crash kind, struct prng *prng)
 {
     while (fs->files != NULL)
@@ -501,8 +544,13 @@ void mem_fs_crash(struct mem_fs *fs, enum mem_fs_crash kind, struct prng *prng)
     fs->fail_at = 0;
     if (kind == MEM_FS_KEEP_ALL)
         return;
-    size_t names = kind == MEM_FS_LOSE_ALL ? 0 : (size_t)prng_below(prng, fs->change_count + 1);
-    settle_names(fs, names);
+    settle_names(fs, kind, prng);
+    if (fs->has_wal)
+        fs->has_wal = settle_folder_itself(fs, "wal", fs->durable_wal, kind, prng);
+    if (fs->has_snap)
+        fs->has_snap = settle_folder_itself(fs, "snap", fs->durable_snap, kind, prng);
+    fs->durable_wal = fs->has_wal;
+    fs->durable_snap = fs->has_snap;
     names_clear(&fs->now);
     for (size_t i = 0; i < fs->durable.count; i++) {
         settle_node(fs->durable.list[i].node, kind, prng);
@@ -521,7 +569,7 @@ void mem_fs_free(struct mem_fs *fs)
 {
     while (fs->files != NULL)
         op_close(fs, fs->files);
-    settle_names(fs, 0);
+    settle_names(fs, MEM_FS_LOSE_ALL, NULL);
     names_clear(&fs->now);
     names_clear(&fs->durable);
     mem_free(fs->now.list);
@@ -575,13 +623,18 @@ uint8_t *mem_fs_content(struct mem_fs *fs, const char *path, size_t *size)
 
 void mem_fs_put(struct mem_fs *fs, const char *path, const void *data, size_t size)
 {
-    fs->has_wal = true;
-    fs->has_snap = true;
+    fs->has_wal = fs->durable_wal = true;
+    fs->has_snap = fs->durable_snap = true;
     struct node *node = mem_calloc(1, sizeof *node);
     buf_add(&node->now, data, size);
     settle_all(node);
     names_set(&fs->now, path, node);
     names_set(&fs->durable, path, node);
+}
+
+struct mem_fs_counts mem_fs_counts(const struct mem_fs *fs)
+{
+    return fs->counts;
 }
 
 unsigned mem_fs_open_files(const struct mem_fs *fs)
