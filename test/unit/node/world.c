@@ -84,7 +84,7 @@ void collect(struct world *w, unsigned i)
 /* Takes what has come for a member, and puts it back without what is lost. */
 static void lose_messages(struct world *w, unsigned i)
 {
-    struct peer_set *set = w->net.set[i];
+    struct peer_set *set = node_peers(w->node[i]);
     const struct event_item *item;
     size_t count = 0;
     STAILQ_FOREACH(item, &set->events, entry)
