@@ -26,6 +26,10 @@
 #define HEADER_ROOM (32u << 10) /* bytes of a request head beside a key in percent encoding */
 #define LINGER_MS 1000u      /* after the end, for answers that are still on their way out */
 
+/* What an operator can do about damage. */
+#define RESEED_HINT                                                                               \
+    "nothing was changed; if other members have the data, start once with --reseed"
+
 struct server {
     const struct conf *conf;
     const struct logger *logger;
@@ -40,6 +44,7 @@ struct server {
     struct link_set *links;
     bool stop_asked;
     bool ended;
+    bool damaged; /* the stored data is: EXIT_DAMAGED */
     uint64_t ended_ms;
 };
 
@@ -135,10 +140,13 @@ static bool open_node(struct server *server)
     enum err err = node_open(&options, clock_now_ms(), &server->node, &why);
     if (err == ERR_NOT_FOUND)
         log_info(server->logger, "%s", buf_str(&why));
+    else if (err == ERR_CORRUPT)
+        log_error(server->logger, "cannot start: %s; " RESEED_HINT, buf_str(&why));
     else if (err != ERR_OK)
         log_error(server->logger, "cannot start: %s", why.len > 0 ? buf_str(&why) : err_str(err));
     if (err == ERR_NOT_FOUND)
         server->ended = true; /* removed: not a failure */
+    server->damaged = err == ERR_CORRUPT;
     buf_deinit(&why);
     mem_free(texts);
     mem_free(members);
@@ -314,5 +322,5 @@ int server_run(const struct conf *conf, const struct logger *logger)
         ok = node_life(server.node) != NODE_FAILED;
     }
     close_all(&server);
-    return ok ? 0 : 1;
+    return ok ? 0 : server.damaged ? EXIT_DAMAGED : 1;
 }

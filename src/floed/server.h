@@ -5,8 +5,11 @@
 #include "base/logger.h"
 #include "floed/conf.h"
 
+#define EXIT_DAMAGED 3
+
 /* Serves until a signal or the cluster ends it. The exit status of the process: 0 after an orderly
- * stop or when this member was removed, 1 after a failure (which is in the log). */
+ * stop or when this member was removed, EXIT_DAMAGED if the stored data is damaged (it was left as
+ * it is), 1 after any other failure; why is in the log. */
 int server_run(const struct conf *conf, const struct logger *logger);
 
 #endif

@@ -21,7 +21,8 @@
  *   8  durable:  log position up to which everything was known to be on disk when it was written
  *   HEAD   first of each segment, index = its number. msgpack array: format version, id and cluster
  *          name of the owner, hard state (term, vote, commit), snapshot mark (index, term), last
- *          index of the log; all as of then, so that older segments can go
+ *          index of the log, all as of then, so that older segments can go; and the bytes that the
+ *          file had been given by then (0: it grows)
  *   ENTRY  one log entry. The newest record of an index wins and removes what was behind it
  *   STATE  hard state; the newest wins
  *   MARK   a durable snapshot: the log continues behind its index; body 1: entries behind it that
@@ -34,7 +35,8 @@
  *   record that is not valid. Then all that follows is searched, byte by byte, for a valid record
  *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut,
  *   younger segments are removed (youngest first), and zeros are made durable before anything new
- *   is written, so that no stale record can show up behind a new one later. One is found: bytes
+ *   is written, so that no stale record can show up behind a new one later (the file keeps its
+ *   length). One is found: bytes
  *   that were promised are damaged; ERR_CORRUPT with file and offset, and nothing is changed.
  *   Damage within the very last sync cannot be told from a torn tail unless something was written
  *   after it; wal_sync_now at an orderly stop therefore writes one more STATE record.
@@ -42,6 +44,9 @@
  *   begins at its offset 0, and it is removed. (Segment 1 is synced before it gets its name, so
  *   there, and in the oldest segment generally, it is damage.)
  * - The new segment is there but the end of the one before it is not: a torn tail in the older one.
+ * - A segment shorter than its head says, of which a record says that a sync of it had returned:
+ *   the end was cut off later, which no crash does; ERR_CORRUPT, even where only zeros are missing.
+ *   A crash before that sync leaves any length: a torn tail.
  * - A *.spare: removed.
  * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
  *   left has no gap; entries at or before the mark are left out.

@@ -48,7 +48,9 @@ struct wal_recovered {
 void wal_recovered_deinit(struct wal_recovered *recovered);
 
 /* Opens or creates the log below "wal/". why (may be NULL) gets a text for the operator that names
- * file and offset. ERR_CORRUPT: damage in front of valid records, or a gap; ERR_VERSION; ERR_IO. */
+ * file, offset, and the index up to which the log is good. ERR_CORRUPT: damage in front of valid
+ * records, a segment shorter than it was synced with, or a gap; nothing is changed then.
+ * ERR_VERSION; ERR_IO. */
 enum err wal_open(const struct wal_options *options, struct wal **out,
                   struct wal_recovered *recovered, struct buf *why) MUST_USE;
 void wal_close(struct wal *wal); /* without a sync */
