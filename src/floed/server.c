@@ -282,6 +282,8 @@ static void serve(struct server *server)
     case NODE_FAILED:
         log_error(server->logger, "stopped by a failure: %s (data directory %s)",
                   node_failure(server->node), server->conf->data_dir);
+        if (node_is_damaged(server->node))
+            log_error(server->logger, RESEED_HINT);
         break;
     case NODE_RUNNING: break;
     }
@@ -320,6 +322,7 @@ int server_run(const struct conf *conf, const struct logger *logger)
     if (up) {
         serve(&server);
         ok = node_life(server.node) != NODE_FAILED;
+        server.damaged = node_is_damaged(server.node);
     }
     close_all(&server);
     return ok ? 0 : server.damaged ? EXIT_DAMAGED : 1;

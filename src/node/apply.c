@@ -85,6 +85,7 @@ static void remove_member(struct node *node, floe_id id)
 {
     log_info(node->logger, "member removed id=%" PRIu64, id);
     members_remove(&node->members, id);
+    rollback_forget(node, id);
     if (id == node->options.id)
         return; /* seen by apply_conf_change's caller, after the core has taken it */
     if (node_is_leader(node))

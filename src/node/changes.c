@@ -328,35 +328,16 @@ static void say_farewells(struct node *node)
 void changes_tick(struct node *node)
 {
     promote_learners(node);
+    rollback_tick(node);
     say_farewells(node);
 }
 
 /* ---- being removed --------------------------------------------------------------------------- */
 
 /* The mark on disk makes a restart with this directory say why it does not start. */
-static void mark_removed(struct node *node, const char *how)
+bool changes_was_self_removed(const struct node *node)
 {
-    struct fs_file *file;
-    if (node->fs.ops->open(node->fs.ctx, REMOVED_FILE, FS_OPEN_CREATE_FRESH, &file) != ERR_OK) {
-        log_error(node->logger, "cannot write " REMOVED_FILE " why=%s",
-                  node->fs.ops->last_error(node->fs.ctx));
-        return;
-    }
-    if (node->fs.ops->write(node->fs.ctx, file, 0, how, strlen(how)) != ERR_OK ||
-        node->fs.ops->sync(node->fs.ctx, file) != ERR_OK ||
-        node->fs.ops->sync_dir(node->fs.ctx, "") != ERR_OK)
-        log_error(node->logger, "cannot write " REMOVED_FILE " why=%s",
-                  node->fs.ops->last_error(node->fs.ctx));
-    node->fs.ops->close(node->fs.ctx, file);
-}
-
-bool changes_was_self_removed(struct node *node)
-{
-    struct fs_file *file;
-    if (node->fs.ops->open(node->fs.ctx, REMOVED_FILE, FS_OPEN_READ, &file) != ERR_OK)
-        return false;
-    node->fs.ops->close(node->fs.ctx, file);
-    return true;
+    return marks_has(node, REMOVED_FILE);
 }
 
 void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how)
@@ -364,7 +345,7 @@ void changes_on_self_removed(struct node *node, const struct floe_entry *entry, 
     if (node->life != NODE_RUNNING)
         return;
     log_info(node->logger, "%s id=%" PRIu64 ": stopping for good", how, node->options.id);
-    mark_removed(node, how);
+    marks_put(node, REMOVED_FILE, how);
     struct waiter *waiter = TAILQ_FIRST(&node->waiters.all);
     while (waiter != NULL) {
         struct waiter *next = TAILQ_NEXT(waiter, in_all);

@@ -39,6 +39,7 @@ enum node_note {
     NOTE_REMOVED = 4,     /* you are no longer a member */
     NOTE_REMOVED_ACK = 5, /* I know */
     NOTE_REACHED = 6,     /* to the leader: that member is up, I have just reached it */
+    NOTE_COUNTED = 7,     /* you acknowledged what is committed, up to this index */
 };
 
 /* An acknowledgement that needs the disk: created held, released by position (durable.c). */
@@ -103,6 +104,12 @@ struct farewell {
     floe_id id;
     uint64_t until_ms;
     uint64_t next_ms;
+};
+
+/* What a member acknowledged to us when we led, as far as it was committed (rollback.c). */
+struct counted {
+    floe_id id;
+    floe_index index;
 };
 
 struct node {
@@ -173,6 +180,13 @@ struct node {
     size_t transfer_cap;
     uint64_t release_at;  /* log position that must be durable before old segments go */
     floe_index release_index; /* 0 = nothing to release */
+
+    /* rollback.c */
+    struct counted *counted;
+    size_t counted_count;
+    size_t counted_cap;
+    uint64_t counted_ms; /* next look at the progress */
+    bool damaged;        /* why it failed: the stored data cannot be used */
 
     /* stop.c */
     bool stopping;
@@ -251,10 +265,25 @@ void changes_say_farewell(struct node *node, floe_id id);
 void changes_on_removed_ack(struct node *node, floe_id from);
 void changes_tick(struct node *node);
 /* Does the directory belong to a member that was removed? */
-bool changes_was_self_removed(struct node *node);
+bool changes_was_self_removed(const struct node *node);
 /* This member is out: remembers it on disk, ends everything. entry removed it; NULL: the entry was
  * not seen here (a snapshot or another member says so). */
 void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how);
+
+/* marks.c */
+/* A small file in the data directory, durable. A failure is logged. */
+void marks_put(struct node *node, const char *name, const char *text);
+bool marks_has(const struct node *node, const char *name);
+
+/* rollback.c */
+void rollback_tick(struct node *node);
+void rollback_forget(struct node *node, floe_id id); /* it starts anew */
+void rollback_on_connected(struct node *node, floe_id id);
+/* from says that we have acknowledged all up to counted, and it is committed: if that is not in the
+ * log, this is the end. */
+void rollback_check(struct node *node, floe_id from, floe_index counted);
+/* ERR_CORRUPT with a text if an earlier life found that out. */
+enum err rollback_refuse_marked(const struct node *node, struct buf *why) MUST_USE;
 
 /* snapshots.c */
 void snapshots_maybe_start(struct node *node);

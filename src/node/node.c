@@ -99,6 +99,7 @@ void node_free(struct node *node)
     floe_memstore_free(node->store);
     peer_set_free(node->peers);
     mem_free(node->farewells);
+    mem_free(node->counted);
     mem_free(node->results);
     free_options(&node->options);
     mem_free(node);
@@ -117,6 +118,11 @@ enum node_life node_life(const struct node *node)
 const char *node_failure(const struct node *node)
 {
     return node->failure;
+}
+
+bool node_is_damaged(const struct node *node)
+{
+    return node->damaged;
 }
 
 const struct kv *node_kv(const struct node *node)

@@ -45,7 +45,7 @@ struct node_options {
 
 /* Recovers from fs or starts afresh. why gets a text for the operator on error. ERR_MISMATCH: the
  * data directory is another member's or cluster's; ERR_NOT_FOUND: it was removed from the
- * cluster; ERR_CORRUPT, ERR_VERSION, ERR_IO. */
+ * cluster; ERR_CORRUPT: what is stored is damaged, or was rolled back once; ERR_VERSION, ERR_IO. */
 enum err node_open(const struct node_options *options, uint64_t now_ms, struct node **out,
                    struct buf *why) MUST_USE;
 void node_free(struct node *node);
@@ -71,6 +71,8 @@ enum node_life {
 };
 enum node_life node_life(const struct node *node);
 const char *node_failure(const struct node *node);
+/* NODE_FAILED because the stored data is damaged or too old: it must not be used again. */
+bool node_is_damaged(const struct node *node);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 

@@ -90,8 +90,12 @@ static void on_message(struct node *node, const struct floe_message *message)
         log_warn(node->logger, "snapshot without its file refused from=%" PRIu64, message->from);
         return;
     }
+    if (message->type == FLOE_MSG_HEARTBEAT)
+        rollback_check(node, message->from, message->commit);
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
         node->leader_commit = message->commit;
+    if (node->life != NODE_RUNNING)
+        return;
     if (would_bounce(node, message)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
@@ -126,6 +130,11 @@ static void on_note(struct node *node, const struct peer_event *event)
             break;
         peer_set_wake(node->peers, get_u64(event->data.data));
         return;
+    case NOTE_COUNTED:
+        if (event->data.len != 8)
+            break;
+        rollback_check(node, event->id, get_u64(event->data.data));
+        return;
     }
     log_debug(node->logger, "unknown note kind=%u from=%" PRIu64, event->kind, event->id);
 }
@@ -135,6 +144,7 @@ static void on_note(struct node *node, const struct peer_event *event)
  * waiting out a back-off. */
 static void on_connected(struct node *node, floe_id id)
 {
+    rollback_on_connected(node, id);
     floe_id leader = node_leader(node);
     if (leader == FLOE_ID_NONE || leader == id || leader == node->options.id)
         return;

@@ -222,6 +222,8 @@ enum err recover_open(struct node *node, struct buf *why)
                         "(use a new id and a new data directory)");
         return ERR_NOT_FOUND;
     }
+    if (rollback_refuse_marked(node, why) != ERR_OK)
+        return ERR_CORRUPT;
     struct wal_options options = {.fs = node->fs, .logger = node->logger};
     struct wal_recovered log = {0};
     enum err err = wal_open(&options, &node->wal, &log, why);

@@ -43,7 +43,7 @@ struct names {
 struct name_change {
     char *path;        /* gets node; NULL: none */
     char *gone;        /* is removed; NULL: none */
-    struct node *node;
+    struct node *node; /* NULL with both: the folder gone is called path now */
 };
 
 struct fs_file {
@@ -142,6 +142,26 @@ static void names_clear(struct names *names)
         names_remove(names, names->list[0].path);
 }
 
+/* A path below folder from gets to in its place; false: it is not below it. */
+static bool move_path(char **path, const char *from, const char *to)
+{
+    size_t len = strlen(from);
+    if (*path == NULL || strncmp(*path, from, len) != 0 || (*path)[len] != '/')
+        return false;
+    size_t size = strlen(to) + strlen(*path + len) + 1;
+    char *moved = mem_alloc(size);
+    (void)snprintf(moved, size, "%s%s", to, *path + len);
+    mem_free(*path);
+    *path = moved;
+    return true;
+}
+
+static void names_move(struct names *names, const char *from, const char *to)
+{
+    for (size_t i = 0; i < names->count; i++)
+        (void)move_path(&names->list[i].path, from, to);
+}
+
 static void note_name(struct mem_fs *fs, const char *path, const char *gone, struct node *node)
 {
     fs->changes = mem_grow(fs->changes, fs->change_count, &fs->change_cap, sizeof *fs->changes);
@@ -153,20 +173,64 @@ static void note_name(struct mem_fs *fs, const char *path, const char *gone, str
         node->refs++;
 }
 
+static bool is_folder_move(const struct name_change *change)
+{
+    return change->node == NULL && change->path != NULL;
+}
+
+static void settle_change(struct mem_fs *fs, const struct name_change *change)
+{
+    if (is_folder_move(change)) {
+        names_move(&fs->durable, change->gone, change->path);
+        return;
+    }
+    if (change->path != NULL)
+        names_set(&fs->durable, change->path, change->node);
+    if (change->gone != NULL)
+        names_remove(&fs->durable, change->gone);
+}
+
+static void drop_change(struct name_change *change)
+{
+    mem_free(change->path);
+    mem_free(change->gone);
+    if (change->node != NULL)
+        node_unref(change->node);
+}
+
 static void settle_names(struct mem_fs *fs, size_t count)
 {
     for (size_t i = 0; i < fs->change_count; i++) {
-        struct name_change *change = &fs->changes[i];
-        if (i < count && change->path != NULL)
-            names_set(&fs->durable, change->path, change->node);
-        if (i < count && change->gone != NULL)
-            names_remove(&fs->durable, change->gone);
-        mem_free(change->path);
-        mem_free(change->gone);
-        if (change->node != NULL)
-            node_unref(change->node);
+        if (i < count)
+            settle_change(fs, &fs->changes[i]);
+        drop_change(&fs->changes[i]);
     }
     fs->change_count = 0;
+}
+
+static bool is_top(const char *path)
+{
+    return path == NULL || strchr(path, '/') == NULL;
+}
+
+/* Those in the data directory itself; what happened in folders waits for a sync of theirs. */
+static void settle_top_names(struct mem_fs *fs)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < fs->change_count; i++) {
+        struct name_change change = fs->changes[i];
+        if (!is_top(change.path) || !is_top(change.gone)) {
+            fs->changes[kept++] = change;
+            continue;
+        }
+        settle_change(fs, &change);
+        for (size_t k = 0; k < kept && is_folder_move(&change); k++) {
+            (void)move_path(&fs->changes[k].path, change.gone, change.path);
+            (void)move_path(&fs->changes[k].gone, change.gone, change.path);
+        }
+        drop_change(&change);
+    }
+    fs->change_count = kept;
 }
 
 static void note_change(struct node *node, bool is_resize, uint64_t offset, const void *data,
@@ -225,7 +289,8 @@ static enum err op_open(void *ctx, const char *path, enum fs_open_mode mode, str
     if (node == NULL || mode == FS_OPEN_CREATE_FRESH) {
         if (!works(fs))
             return ERR_IO;
-        ASSERT(strncmp(path, "wal/", 4) == 0 ? fs->has_wal : fs->has_snap);
+        ASSERT(strncmp(path, "wal/", 4) != 0 || fs->has_wal);
+        ASSERT(strncmp(path, "snap/", 5) != 0 || fs->has_snap);
         node = mem_calloc(1, sizeof *node); /* a fresh one also in place of an old one: simpler */
         names_set(&fs->now, path, node);
         note_name(fs, path, NULL, node);
@@ -339,11 +404,25 @@ static bool op_sync_poll(void *ctx, uint64_t *token, enum err *outcome)
     return true;
 }
 
+static bool *folder_flag(struct mem_fs *fs, const char *path)
+{
+    if (strcmp(path, "wal") == 0)
+        return &fs->has_wal;
+    return strcmp(path, "snap") == 0 ? &fs->has_snap : NULL;
+}
+
 static enum err op_rename(void *ctx, const char *from, const char *to)
 {
     struct mem_fs *fs = ctx;
     if (!works(fs))
         return ERR_IO;
+    bool *is_folder = folder_flag(fs, from);
+    if (is_folder != NULL && *is_folder) {
+        *is_folder = false;
+        note_name(fs, to, from, NULL);
+        names_move(&fs->now, from, to);
+        return ERR_OK;
+    }
     struct node *node = names_find(&fs->now, from);
     if (node == NULL)
         return ERR_NOT_FOUND;
@@ -375,22 +454,15 @@ static enum err op_make_dir(void *ctx, const char *path)
     return ERR_OK;
 }
 
-/* Are all changes of names that wait for a sync in the data directory itself? */
-static bool only_top_changes(const struct mem_fs *fs)
-{
-    for (size_t i = 0; i < fs->change_count; i++)
-        if (fs->changes[i].gone != NULL || strchr(fs->changes[i].path, '/') != NULL)
-            return false;
-    return true;
-}
-
 static enum err op_sync_dir(void *ctx, const char *path)
 {
     struct mem_fs *fs = ctx;
     if (!works(fs))
         return ERR_IO;
-    if (path[0] != '\0' || only_top_changes(fs))
+    if (path[0] != '\0')
         settle_names(fs, fs->change_count);
+    else
+        settle_top_names(fs);
     return ERR_OK;
 }
 
@@ -507,6 +579,8 @@ void mem_fs_crash(struct mem_fs *fs, enum mem_fs_crash kind, struct prng *prng)
     for (size_t i = 0; i < fs->durable.count; i++) {
         settle_node(fs->durable.list[i].node, kind, prng);
         names_set(&fs->now, fs->durable.list[i].path, fs->durable.list[i].node);
+        fs->has_wal = fs->has_wal || strncmp(fs->durable.list[i].path, "wal/", 4) == 0;
+        fs->has_snap = fs->has_snap || strncmp(fs->durable.list[i].path, "snap/", 5) == 0;
     }
 }
 
