@@ -33,6 +33,7 @@
 struct server {
     const struct conf *conf;
     const struct logger *logger;
+    uint64_t reseed_stamp;
     struct event_base *base;
     struct event *timer;
     struct event *wake;
@@ -128,6 +129,7 @@ static bool open_node(struct server *server)
                                    .members = members,
                                    .member_count = conf->cluster.member_count,
                                    .join = conf->cluster.join,
+                                   .reseed_stamp = server->reseed_stamp,
                                    .heartbeat_ms = conf->raft.heartbeat_ms,
                                    .election_ms = conf->raft.election_ms,
                                    .snapshot_entries = conf->raft.snapshot_entries,
@@ -313,9 +315,9 @@ static void close_all(struct server *server)
     libevent_global_shutdown();
 }
 
-int server_run(const struct conf *conf, const struct logger *logger)
+int server_run(const struct conf *conf, const struct logger *logger, uint64_t reseed_stamp)
 {
-    struct server server = {.conf = conf, .logger = logger};
+    struct server server = {.conf = conf, .logger = logger, .reseed_stamp = reseed_stamp};
     bool up = open_files(&server) && open_events(&server) && open_node(&server) &&
               listen_peers(&server) && listen_http(&server);
     bool ok = up || server.ended;

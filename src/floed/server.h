@@ -9,7 +9,8 @@
 
 /* Serves until a signal or the cluster ends it. The exit status of the process: 0 after an orderly
  * stop or when this member was removed, EXIT_DAMAGED if the stored data is damaged (it was left as
- * it is), 1 after any other failure; why is in the log. */
-int server_run(const struct conf *conf, const struct logger *logger);
+ * it is), 1 after any other failure; why is in the log. reseed_stamp: as in
+ * struct node_options. */
+int server_run(const struct conf *conf, const struct logger *logger, uint64_t reseed_stamp);
 
 #endif

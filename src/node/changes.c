@@ -104,18 +104,16 @@ static enum verdict check_remove(struct node *node, const struct waiter *waiter)
     return VERDICT_DONE;
 }
 
-static enum floe_err propose_change(struct node *node, enum floe_conf_change_type type, floe_id id,
-                                    const char *address)
+enum floe_err changes_propose(struct node *node, enum floe_conf_change_type type, floe_id id,
+                              struct floe_blob *context)
 {
     struct floe_conf_change_single single = {.type = type, .node_id = id};
-    struct floe_blob *context = address != NULL ? member_context_encode(address) : NULL;
     struct floe_conf_change change =
         floe_conf_change_make(FLOE_CONF_TRANSITION_AUTO, &single, 1, context);
     enum floe_err err = floe_raft_propose_conf_change(node->raft, &change, false);
     if (err == FLOE_OK)
         node->change_index = floe_raft_basic_status(node->raft).last_index;
     floe_conf_change_deinit(&change);
-    floe_blob_unref(context);
     return err;
 }
 
@@ -125,10 +123,12 @@ static void make_change(struct node *node, struct waiter *waiter)
     enum verdict verdict = VERDICT_UNDER_WAY;
     if (node->change_index <= node->applied)
         verdict = add ? check_add(node, waiter) : check_remove(node, waiter);
+    struct floe_blob *context = add ? member_context_encode(waiter->address, 0) : NULL;
     if (verdict == VERDICT_DONE &&
-        propose_change(node, add ? FLOE_CONF_ADD_LEARNER : FLOE_CONF_REMOVE_NODE,
-                       waiter->member_id, add ? waiter->address : NULL) != FLOE_OK)
+        changes_propose(node, add ? FLOE_CONF_ADD_LEARNER : FLOE_CONF_REMOVE_NODE,
+                        waiter->member_id, context) != FLOE_OK)
         verdict = VERDICT_RETRY;
+    floe_blob_unref(context);
     if (verdict != VERDICT_DONE) {
         end_change(node, waiter, verdict);
         return;
@@ -274,11 +274,11 @@ static void promote_learners(struct node *node)
     struct floe_status status = floe_raft_status(node->raft);
     node->promote_goal = status.basic.hard_state.commit;
     for (size_t i = 0; i < status.progress_count && node->change_index <= node->applied; i++) {
-        if (!caught_up(&status.progress[i], goal))
+        if (!caught_up(&status.progress[i], goal) || reseed_asks(node, status.progress[i].id))
             continue;
         log_info(node->logger, "learner has caught up, promoting id=%" PRIu64 " match=%" PRIu64,
                  status.progress[i].id, status.progress[i].match);
-        if (propose_change(node, FLOE_CONF_ADD_NODE, status.progress[i].id, NULL) != FLOE_OK)
+        if (changes_propose(node, FLOE_CONF_ADD_NODE, status.progress[i].id, NULL) != FLOE_OK)
             break;
     }
     floe_status_deinit(&status);
@@ -329,6 +329,7 @@ void changes_tick(struct node *node)
 {
     promote_learners(node);
     rollback_tick(node);
+    reseed_tick(node);
     say_farewells(node);
 }
 

@@ -28,6 +28,8 @@
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
 
+#define ROLLED_BACK_FILE "ROLLED_BACK"
+
 #define NODE_TOKEN_OWN_SNAPSHOT (SNAPSHOT_TOKEN_BASE + 1)
 #define NODE_TOKEN_INCOMING (SNAPSHOT_TOKEN_BASE + 2)
 
@@ -40,6 +42,8 @@ enum node_note {
     NOTE_REMOVED_ACK = 5, /* I know */
     NOTE_REACHED = 6,     /* to the leader: that member is up, I have just reached it */
     NOTE_COUNTED = 7,     /* you acknowledged what is committed, up to this index */
+    NOTE_RESEED = 8,      /* I have lost my data and start anew; a number of this try */
+    NOTE_RESEED_ANSWER = 9, /* you are a new learner here: number, my term */
 };
 
 /* An acknowledgement that needs the disk: created held, released by position (durable.c). */
@@ -110,6 +114,26 @@ struct farewell {
 struct counted {
     floe_id id;
     floe_index index;
+};
+
+enum reseed_stage {
+    RESEED_NONE = 0,
+    RESEED_MOVING = 1,
+    RESEED_ASKING = 2,
+    RESEED_ADMITTED = 3,
+};
+
+/* This member starts anew under its old id (reseed.c). The first four are kept on disk. */
+struct reseed {
+    enum reseed_stage stage;
+    uint64_t number; /* of this try, not 0 */
+    uint64_t stamp;  /* in the names of what was moved aside */
+    floe_term floor; /* no vote is cast in this term or an older one */
+    floe_id leader;        /* the only one that is listened to while asking; 0 = none ... */
+    floe_term leader_term; /* ... and in which term */
+    uint64_t ask_ms;
+    uint64_t complain_ms;
+    uint64_t finish_at; /* log position of a later term, plus 1; 0 = not there yet */
 };
 
 struct node {
@@ -188,6 +212,11 @@ struct node {
     uint64_t counted_ms; /* next look at the progress */
     bool damaged;        /* why it failed: the stored data cannot be used */
 
+    /* reseed.c */
+    struct reseed reseed;
+    floe_id seeding_id;        /* at the leader: who asked last ... */
+    uint64_t seeding_until_ms; /* ... and until when it is not promoted for that */
+
     /* stop.c */
     bool stopping;
     uint64_t stop_deadline_ms;
@@ -253,6 +282,9 @@ void reads_end_all(struct node *node);
 void reads_on_leader(struct node *node);
 
 /* changes.c */
+/* At the leader, when none is under way. */
+enum floe_err changes_propose(struct node *node, enum floe_conf_change_type type, floe_id id,
+                              struct floe_blob *context);
 /* Tries to get a queued change done; may end the waiter. */
 void changes_attempt(struct node *node, struct waiter *waiter);
 void changes_on_request(struct node *node, floe_id from, const uint8_t *data, size_t len);
@@ -284,6 +316,23 @@ void rollback_on_connected(struct node *node, floe_id id);
 void rollback_check(struct node *node, floe_id from, floe_index counted);
 /* ERR_CORRUPT with a text if an earlier life found that out. */
 enum err rollback_refuse_marked(const struct node *node, struct buf *why) MUST_USE;
+
+/* reseed.c */
+/* At start: goes on with what an earlier life began, or begins if the options want it. */
+enum err reseed_open(struct node *node, struct buf *why) MUST_USE;
+/* Moves the data aside, so that this member starts with an empty log. */
+enum err reseed_begin(struct node *node, struct buf *why) MUST_USE;
+void reseed_tick(struct node *node);
+/* Does this member not count yet? Then it starts no election. */
+bool reseed_is_mute(const struct node *node);
+/* May the core hear this message? */
+bool reseed_allows(const struct node *node, const struct floe_message *message);
+void reseed_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);
+/* The table of members has changed: perhaps this one was admitted. */
+void reseed_on_members(struct node *node);
+void reseed_on_request(struct node *node, floe_id from, const uint8_t *data, size_t len);
+/* At the leader: has it asked just now, so that it is too early to promote it? */
+bool reseed_asks(const struct node *node, floe_id id);
 
 /* snapshots.c */
 void snapshots_maybe_start(struct node *node);

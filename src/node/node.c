@@ -172,7 +172,9 @@ static struct node_member member_status(const struct node *node, const struct me
 static void judge_readiness(const struct node *node, struct node_status *out)
 {
     out->caught_up = false;
-    if (members_find(&node->members, node->options.id) == NULL)
+    if (reseed_is_mute(node))
+        out->reason = "being re-seeded: does not count yet";
+    else if (members_find(&node->members, node->options.id) == NULL)
         out->reason = "not a member of a cluster yet";
     else if (node->stopping)
         out->reason = "stopping";

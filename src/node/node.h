@@ -33,6 +33,10 @@ struct node_options {
     const struct node_member_option *members; /* first start only; includes this one */
     size_t member_count;
     bool join; /* start without a membership of one's own and wait to be added */
+    /* Not 0: what is stored cannot be used (or is gone): moves it aside to names that end with this
+     * number (a time), and starts anew under this id from what other members have. If that was
+     * begun already, goes on with it. */
+    uint64_t reseed_stamp;
     uint32_t heartbeat_ms;
     uint32_t election_ms;
     uint64_t snapshot_entries;

@@ -90,6 +90,8 @@ static void on_message(struct node *node, const struct floe_message *message)
         log_warn(node->logger, "snapshot without its file refused from=%" PRIu64, message->from);
         return;
     }
+    if (!reseed_allows(node, message))
+        return;
     if (message->type == FLOE_MSG_HEARTBEAT)
         rollback_check(node, message->from, message->commit);
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
@@ -134,6 +136,12 @@ static void on_note(struct node *node, const struct peer_event *event)
         if (event->data.len != 8)
             break;
         rollback_check(node, event->id, get_u64(event->data.data));
+        return;
+    case NOTE_RESEED:
+        reseed_on_request(node, event->id, event->data.data, event->data.len);
+        return;
+    case NOTE_RESEED_ANSWER:
+        reseed_on_answer(node, event->id, event->data.data, event->data.len);
         return;
     }
     log_debug(node->logger, "unknown note kind=%u from=%" PRIu64, event->kind, event->id);
@@ -210,7 +218,7 @@ static void run_ticks(struct node *node)
     unsigned due = late_ms < 3 * (uint64_t)node->options.heartbeat_ms
                        ? 1 + (unsigned)(late_ms / node->options.heartbeat_ms)
                        : 1;
-    for (unsigned i = 0; i < due; i++)
+    for (unsigned i = 0; i < due && !reseed_is_mute(node); i++)
         floe_raft_tick(node->raft);
     node->next_tick_ms += (uint64_t)due * node->options.heartbeat_ms;
     if (node->next_tick_ms <= node->now_ms)
@@ -248,7 +256,8 @@ static void on_caught_up_own(struct node *node)
     node->caught_up_own = true;
     recover_compare_members(node);
     if (voters->count == 1 && voters->id[0] == node->options.id &&
-        node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0)
+        node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0 &&
+        !reseed_is_mute(node))
         (void)floe_raft_campaign(node->raft);
 }
 

@@ -56,7 +56,7 @@ static enum err bootstrap(struct node *node, struct buf *why)
     struct floe_blob **contexts = mem_calloc(count, sizeof *contexts);
     for (size_t i = 0; i < count; i++) {
         ids[i] = node->options.members[i].id;
-        contexts[i] = member_context_encode(node->options.members[i].address);
+        contexts[i] = member_context_encode(node->options.members[i].address, 0);
     }
     enum floe_err err = floe_raft_bootstrap(node->raft, ids, contexts, count);
     for (size_t i = 0; i < count; i++)
@@ -196,12 +196,13 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
         err = fill_store(node, log, newest, why);
     if (err == ERR_OK)
         err = open_core(node, why);
-    if (err == ERR_OK && empty && newest == 0 && !node->options.join)
+    bool alone = !node->options.join && node->reseed.stage == RESEED_NONE;
+    if (err == ERR_OK && empty && newest == 0 && alone)
         err = bootstrap(node, why);
     if (err != ERR_OK)
         return err;
     bool unborn = empty && newest == 0;
-    peer_set_accept_unknown(node->peers, unborn && node->options.join);
+    peer_set_accept_unknown(node->peers, reseed_is_mute(node) || (unborn && node->options.join));
     node->had_data = !unborn;
     log_info(node->logger,
              "started id=%" PRIu64 " cluster=%s term=%" PRIu64 " commit=%" PRIu64
@@ -209,9 +210,11 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
              node->options.id, node->options.cluster, node->hard_state.term,
              node->hard_state.commit, node->snapshot_index,
              floe_memstore_last_index(node->store), log->torn_bytes,
-             !unborn              ? ""
+             reseed_is_mute(node) ? " (starts anew, does not count yet)"
+             : !unborn            ? ""
              : node->options.join ? " (new, waits to be added)"
                                   : " (new)");
+    reseed_on_members(node);
     return ERR_OK;
 }
 
@@ -222,11 +225,20 @@ enum err recover_open(struct node *node, struct buf *why)
                         "(use a new id and a new data directory)");
         return ERR_NOT_FOUND;
     }
-    if (rollback_refuse_marked(node, why) != ERR_OK)
-        return ERR_CORRUPT;
+    enum err err = reseed_open(node, why);
+    if (err == ERR_OK)
+        err = rollback_refuse_marked(node, why);
+    if (err != ERR_OK)
+        return err;
     struct wal_options options = {.fs = node->fs, .logger = node->logger};
     struct wal_recovered log = {0};
-    enum err err = wal_open(&options, &node->wal, &log, why);
+    err = wal_open(&options, &node->wal, &log, why);
+    if (err == ERR_CORRUPT && node->options.reseed_stamp != 0) { /* again, during a re-seed */
+        buf_clear(why);
+        err = reseed_begin(node, why);
+        if (err == ERR_OK)
+            err = wal_open(&options, &node->wal, &log, why);
+    }
     if (err != ERR_OK)
         return err;
     err = recover_from(node, &log, why);

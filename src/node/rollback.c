@@ -14,8 +14,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ROLLED_BACK_FILE "ROLLED_BACK"
-
 static struct counted *find(const struct node *node, floe_id id)
 {
     for (size_t i = 0; i < node->counted_count; i++)
@@ -73,7 +71,7 @@ void rollback_on_connected(struct node *node, floe_id id)
 void rollback_check(struct node *node, floe_id from, floe_index counted)
 {
     floe_index last = floe_raft_basic_status(node->raft).last_index;
-    if (counted <= last || node->life != NODE_RUNNING)
+    if (counted <= last || node->life != NODE_RUNNING || reseed_is_mute(node))
         return;
     char text[200];
     (void)snprintf(text, sizeof text,

@@ -253,6 +253,7 @@ static void finish_loading(struct node *node)
     log_info(node->logger, "snapshot installed index=%" PRIu64 " keys=%" PRIu64, node->applied,
              kv_count(node->kv));
     loading_clear(node);
+    reseed_on_members(node);
     bool member = members_find(&node->members, node->options.id) != NULL;
     if (!member && members_was_removed(&node->members, node->options.id))
         changes_on_self_removed(node, NULL, "this member was removed from the cluster");

@@ -125,7 +125,7 @@ void transfers_on_begin(struct node *node, struct peer_event *event)
     if (incoming->writer != NULL && !incoming->syncing)
         incoming_clear(node);
     if (incoming->writer != NULL || message->snapshot == NULL ||
-        message->snapshot->index <= node->snapshot_index) {
+        message->snapshot->index <= node->snapshot_index || !reseed_allows(node, message)) {
         peer_set_snapshot_answer(node->peers, event->id, false);
         return;
     }

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import time
 
 from harness import Cluster, main, wait_for
 
@@ -36,6 +35,83 @@ def test_old_copy_of_the_directory_is_found_out_and_never_taken_again():
         assert len(re.findall(r"cannot start: the data directory was rolled back", victim.log())) == 2
         assert "Assert" not in victim.log() and "--reseed" in victim.log()
         assert c.leader().put("after", b"1").status == 204
+
+
+def flip_in_the_middle(node):
+    path = sorted(glob.glob(os.path.join(node.dir, "wal", "*.wal")))[-1]
+    data = open(path, "rb").read()
+    with open(path, "r+b") as f:
+        f.seek(len(data.rstrip(b"\0")) // 2)
+        f.write(b"\xff" * 8)
+    return os.path.basename(path)
+
+
+def test_damaged_member_is_reseeded_by_one_command_and_votes_again():
+    for snapshot_entries in (100000, 50):
+        with Cluster(snapshot_entries=snapshot_entries) as c:
+            c.start()
+            keys = ["k%d" % i for i in range(300)]
+            put_all(c.nodes[1], keys)
+            victim = c.followers()[0]
+            victim.kill()
+            name = flip_in_the_middle(victim)
+            victim.start(wait=False)
+            assert victim.wait_exit(5) == 3
+            last = [line for line in victim.log().splitlines() if "cannot start" in line][-1]
+            assert re.search(r"%s: damaged at offset \d+.*good up to index \d+.*--reseed" % name, last), last
+            put_all(c.leader(), ["late%d" % i for i in range(20)])
+            victim.start(args=["--reseed"])
+            wait_for("it is a voter", lambda: any(
+                m["id"] == victim.id and not m["learner"] for m in victim.status()["members"])
+                and victim.request("GET", "/readyz").status == 200)
+            for k in keys + ["late19"]:
+                assert victim.get(k).body == b"v" + k.encode(), k
+            log = victim.log()
+            assert log.index("starts anew, does not count yet") < log.index("counts again, as a learner")
+            assert "learner has caught up, promoting id=%d" % victim.id in c.leader().log()
+            aside = glob.glob(os.path.join(victim.dir, "wal.damaged-*", name))
+            assert len(aside) == 1  # nothing is deleted
+            victim.kill()  # an ordinary member: it starts without --reseed, and its vote counts
+            victim.start()
+            other = [n for n in c.up() if n is not victim and n is not c.leader()][0]
+            other.kill()
+            assert victim.put("two-are-a-majority", b"1").status == 204
+            c.leader().kill()
+            other.start()
+            c.leader()
+            assert other.put("again", b"1").status == 204 and victim.get("again").body == b"1"
+
+
+def test_reseed_goes_on_after_a_kill_and_after_the_directory_is_gone():
+    with Cluster() as c:
+        c.start()
+        put_all(c.nodes[1], ["k%d" % i for i in range(100)])
+        victim = c.followers()[0]
+        victim.kill()
+        shutil.rmtree(victim.dir)
+        for n in c.up():
+            n.kill()  # nobody can admit it
+        victim.start(args=["--reseed"])
+        assert victim.request("GET", "/readyz").status == 503
+        assert b"re-seeded" in victim.request("GET", "/readyz").body
+        victim.kill()
+        c.start()
+        wait_for("it is a voter", lambda: any(
+            m["id"] == victim.id and not m["learner"] for m in victim.status()["members"])
+            and victim.get("k99").body == b"vk99")
+        assert len(victim.status()["members"]) == 3
+
+
+def test_reseed_of_a_single_member_is_refused():
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        put_all(n, ["k"])
+        n.kill()
+        n.start(wait=False, args=["--reseed"])
+        assert n.wait_exit(5) == 1
+        assert "cannot re-seed: the configuration names no other member" in n.log()
+        n.start()
+        assert n.get("k").body == b"vk"
 
 
 if __name__ == "__main__":
