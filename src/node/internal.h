@@ -194,7 +194,9 @@ struct node {
     floe_index promote_goal; /* commit at the last look; a learner that has it is caught up */
 
     /* snapshots.c, transfers.c */
-    floe_index snapshot_index; /* newest durable one */
+    floe_index snapshot_index; /* newest durable one that can be read */
+    floe_index mark_index;     /* of the newest one that the log knows of, whether or not it can */
+    floe_index kept_index;     /* the log is kept behind this: the snapshot before; 0 = all of it */
     bool snapshot_wanted; /* before its time: for another member, or to make room on the disk */
     struct own_snapshot own;
     struct loading loading;

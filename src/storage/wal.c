@@ -49,7 +49,8 @@
  *   A crash before that sync leaves any length: a torn tail.
  * - A *.spare: removed.
  * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
- *   left has no gap; entries at or before the mark are left out.
+ *   left has no gap. Entries at or before the mark are handed out apart, in case that its snapshot
+ *   cannot be read; an installed snapshot ends all that was before it.
  * - An empty wal/ or none: a log that was never created.
  * - Records that were read but perhaps not synced (the process died, not the machine): opening
  *   syncs them before it returns, since the owner will count on them.
@@ -116,6 +117,7 @@ void wal_close(struct wal *wal)
 void wal_recovered_deinit(struct wal_recovered *recovered)
 {
     floe_entries_free(recovered->entries, recovered->entry_count);
+    floe_entries_free(recovered->older, recovered->older_count);
     *recovered = (struct wal_recovered){0};
 }
 
@@ -273,6 +275,11 @@ bool wal_take_space_hint(struct wal *wal)
         return false;
     wal->space_hint = false;
     return true;
+}
+
+bool wal_is_short(const struct wal *wal)
+{
+    return wal->is_short;
 }
 
 uint64_t wal_segment_count(const struct wal *wal)

@@ -174,7 +174,7 @@ struct wal_replay {
     uint64_t *numbers; /* of the segment files, ascending */
     size_t number_count;
     size_t number_cap;
-    size_t entry_cap;
+    size_t entry_cap;  /* of out->entries, which hold the older ones, too, until the end */
     struct buf data;   /* the segment file being looked at */
     uint64_t proven;   /* highest durable position that a valid record tells of */
     floe_index good_index; /* entries up to here can be trusted, at most */

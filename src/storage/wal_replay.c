@@ -100,10 +100,8 @@ static const char *apply_mark(struct wal_replay *replay, const struct wal_view *
     if (view->body_len < 1 || view->index < wal->mark_index)
         return "a snapshot mark cannot be";
     bool keep_suffix = view->body[0] != 0;
-    size_t drop = 0;
-    while (drop < out->entry_count && (!keep_suffix || out->entries[drop].index <= view->index))
-        drop++;
-    drop_entries_before(out, drop);
+    if (!keep_suffix || view->index > wal->last_index)
+        drop_entries_before(out, out->entry_count);
     wal_segment_note_mark(wal, view->index, keep_suffix);
     wal->mark_index = view->index;
     wal->mark_term = view->term;
@@ -239,7 +237,7 @@ static enum err check_complete(struct wal_replay *replay)
     const struct wal *wal = replay->wal;
     const struct wal_recovered *out = replay->out;
     floe_index first = out->entry_count > 0 ? out->entries[0].index : wal->last_index + 1;
-    if (first == wal->mark_index + 1)
+    if (first == wal->mark_index + 1 || (out->entry_count > 0 && first <= wal->mark_index))
         return ERR_OK;
     char path[WAL_PATH_MAX];
     wal_segment_path(path, replay->numbers[0], false);
@@ -307,14 +305,28 @@ static enum err settle_files(struct wal_replay *replay)
     return err;
 }
 
-/* The entries as an array that the library can free. */
+/* How many of the entries lie at or before the mark. */
+static size_t count_older(const struct wal_replay *replay)
+{
+    const struct wal_recovered *out = replay->out;
+    size_t count = 0;
+    while (count < out->entry_count && out->entries[count].index <= replay->wal->mark_index)
+        count++;
+    return count;
+}
+
+/* The entries as arrays that the library can free. */
 static void hand_over(struct wal_replay *replay)
 {
     const struct wal *wal = replay->wal;
     struct wal_recovered *out = replay->out;
-    size_t count = out->entry_count;
-    struct floe_entry *entries = floe_entries_copy(out->entries, count);
-    drop_entries_before(out, count);
+    size_t older = count_older(replay);
+    out->first_index = older > 0 ? out->entries[0].index - 1 : wal->mark_index;
+    size_t count = out->entry_count - older;
+    out->older = floe_entries_copy(out->entries, older);
+    out->older_count = older;
+    struct floe_entry *entries = floe_entries_copy(out->entries + older, count);
+    drop_entries_before(out, out->entry_count);
     mem_free(out->entries);
     out->entries = entries;
     out->entry_count = count;

@@ -82,6 +82,44 @@ def test_damaged_member_is_reseeded_by_one_command_and_votes_again():
             assert other.put("again", b"1").status == 204 and victim.get("again").body == b"1"
 
 
+def damage(path):
+    with open(path, "r+b") as f:
+        f.seek(os.path.getsize(path) // 2)
+        f.write(b"\xff" * 4)
+
+
+def index_of(path):
+    return int(os.path.basename(path)[:16], 16)
+
+
+def test_damaged_snapshot_falls_back_and_two_damaged_ones_are_refused():
+    with Cluster(1, snapshot_entries=50) as c:
+        n = c.start().nodes[1]
+        keys = ["k%d" % i for i in range(100)]
+        put_all(n, keys)
+        for i in range(200):  # so much that the log's first segment goes
+            assert n.put("big", b"%d" % i + b"x" * 100000).status == 204
+        wait_for("the first segment is gone",
+                 lambda: not os.path.exists(os.path.join(n.dir, "wal", "%016x.wal" % 1)))
+        snapshots = lambda: sorted(glob.glob(os.path.join(n.dir, "snap", "*.snap")))
+        wait_for("two snapshots are kept", lambda: len(snapshots()) == 2)
+        n.terminate()
+        older, newest = snapshots()
+        damage(newest)
+        n.start()
+        assert all(n.get(k).body == b"v" + k.encode() for k in keys)
+        line = [x for x in n.log().splitlines() if "cannot be used" in x][-1]
+        assert os.path.basename(newest) in line and "from the one at %d " % index_of(older) in line, line
+        n.kill()
+        for path in snapshots():
+            if path != newest:
+                damage(path)
+        n.start(wait=False)
+        assert n.wait_exit(5) == 3
+        line = [x for x in n.log().splitlines() if "cannot start" in x][-1]
+        assert newest in snapshots() and all(os.path.basename(path) in line for path in snapshots()), line
+
+
 def test_reseed_goes_on_after_a_kill_and_after_the_directory_is_gone():
     with Cluster() as c:
         c.start()

@@ -63,13 +63,18 @@ static void put_back(unsigned i, struct copy *copy)
     }
 }
 
-static void put_some(unsigned from, unsigned count)
+static void put_at(unsigned at, unsigned from, unsigned count)
 {
     char key[16];
     for (unsigned i = from; i < from + count; i++) {
         (void)snprintf(key, sizeof key, "k%u", i);
-        assert_int_equal(outcome(&w, put(&w, leader(&w), key, key)), NODE_OK);
+        assert_int_equal(outcome(&w, put(&w, at, key, key)), NODE_OK);
     }
+}
+
+static void put_some(unsigned from, unsigned count)
+{
+    put_at(leader(&w), from, count);
 }
 
 /* ---- a directory that was rolled back -------------------------------------------------------- */
@@ -177,6 +182,258 @@ static void test_node_heartbeat_beyond_the_log_ends_the_member_in_order(void **s
     }
 }
 
+/* ---- damaged snapshots ----------------------------------------------------------------------- */
+
+static const struct node_member_option self_only = {1, "n1:1"};
+
+static enum err start_alone(void)
+{
+    struct node_options options = options_of(&w, 1);
+    options.members = &self_only;
+    options.member_count = 1;
+    return start_with(&w, 1, &options);
+}
+
+/* A single member with so many snapshots, each of 20 entries and more. */
+static void setup_alone(unsigned snapshots)
+{
+    setup(&w, 0);
+    w.snapshot_entries = 20;
+    assert_int_equal(start_alone(), ERR_OK);
+    run(&w, 200);
+    put_at(1, 0, 20 * snapshots);
+    run(&w, 200);
+}
+
+/* So much that the log's first segment goes. */
+static void put_big(unsigned count)
+{
+    static char big[200001];
+    memset(big, 'x', sizeof big - 1);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(outcome(&w, put(&w, 1, "big", big)), NODE_OK);
+    run(&w, 200);
+}
+
+struct names {
+    char path[8][64];
+    size_t count;
+};
+
+static void add_name(void *arg, const char *name, uint64_t size)
+{
+    (void)size;
+    struct names *names = arg;
+    size_t at = names->count++;
+    assert_true(names->count <= 8);
+    for (; at > 0 && strcmp(names->path[at - 1] + 5, name) > 0; at--)
+        memcpy(names->path[at], names->path[at - 1], 64);
+    (void)snprintf(names->path[at], 64, "snap/%.40s", name);
+}
+
+/* Ascending by age. */
+static struct names snapshots_of(unsigned i)
+{
+    struct names names = {.count = 0};
+    struct fs fs = mem_fs_table(w.disk[i]);
+    assert_int_equal(fs.ops->list(fs.ctx, "snap", add_name, &names), ERR_OK);
+    return names;
+}
+
+static void flip(unsigned i, const char *path, bool at_end)
+{
+    size_t size;
+    uint8_t *data = mem_fs_content(w.disk[i], path, &size);
+    assert_non_null(data);
+    data[at_end ? size - 1 : size / 2] ^= 4;
+}
+
+static void assert_has_all(unsigned i, unsigned count)
+{
+    char key[16];
+    for (unsigned k = 0; k < count; k++) {
+        (void)snprintf(key, sizeof key, "k%u", k);
+        assert_value(&w, i, key, key);
+    }
+}
+
+static void test_node_keeps_the_two_newest_snapshots(void **state)
+{
+    (void)state;
+    setup_alone(6);
+    assert_int_equal(snapshots_of(1).count, 2);
+    teardown(&w);
+}
+
+/* Damage at any place of the newest one, also in its end, and no file at all. */
+static void test_node_damaged_snapshot_falls_back_to_the_one_before_and_the_log(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        for (unsigned snapshots = 1; snapshots <= 4; snapshots++) {
+            setup_alone(snapshots);
+            unsigned count = 20 * snapshots;
+            if (snapshots == 4) /* else it may as well begin with the log */
+                put_big(60);
+            for (int again = 0; again < 2; again++) {
+                crash(&w, 1, MEM_FS_KEEP_ALL);
+                struct names names = snapshots_of(1);
+                assert_true(names.count == 1 || names.count == 2);
+                const char *newest = names.path[names.count - 1];
+                struct fs fs = mem_fs_table(w.disk[1]);
+                if (way < 2)
+                    flip(1, newest, way == 1);
+                else
+                    assert_int_equal(fs.ops->remove(fs.ctx, newest), ERR_OK);
+                assert_int_equal(start_alone(), ERR_OK);
+                run(&w, 300);
+                assert_has_all(1, count);
+                put_at(1, count, 50); /* new snapshots, so that it can happen again */
+                count += 50;
+                run(&w, 300);
+            }
+            teardown(&w);
+        }
+    }
+}
+
+/* At once again, before another snapshot was written: the log behind the older one is there. */
+static void test_node_damaged_snapshot_is_no_trouble_at_the_next_start_either(void **state)
+{
+    (void)state;
+    setup_alone(4);
+    for (int i = 0; i < 3; i++) {
+        crash(&w, 1, MEM_FS_KEEP_ALL);
+        if (i == 0)
+            flip(1, snapshots_of(1).path[1], false);
+        assert_int_equal(start_alone(), ERR_OK);
+        run(&w, 100);
+        assert_has_all(1, 80);
+    }
+    teardown(&w);
+}
+
+static void test_node_without_any_snapshot_but_with_the_whole_log_starts(void **state)
+{
+    (void)state;
+    setup_alone(4);
+    crash(&w, 1, MEM_FS_KEEP_ALL);
+    struct names names = snapshots_of(1);
+    flip(1, names.path[0], false);
+    flip(1, names.path[1], false);
+    assert_int_equal(start_alone(), ERR_OK);
+    run(&w, 200);
+    assert_has_all(1, 80);
+    teardown(&w);
+}
+
+static void test_node_without_a_snapshot_to_fall_back_to_is_refused(void **state)
+{
+    (void)state;
+    setup_alone(4);
+    put_big(60);
+    crash(&w, 1, MEM_FS_KEEP_ALL);
+    struct names names = snapshots_of(1);
+    flip(1, names.path[0], false);
+    flip(1, names.path[1], false);
+    struct node_options options = options_of(&w, 1);
+    options.members = &self_only;
+    options.member_count = 1;
+    struct buf why = {0};
+    assert_int_equal(node_open(&options, w.net.now_ms, &w.node[1], &why), ERR_CORRUPT);
+    w.node[1] = NULL;
+    assert_non_null(strstr(buf_str(&why), names.path[0]));
+    assert_non_null(strstr(buf_str(&why), names.path[1]));
+    assert_non_null(strstr(buf_str(&why), "; the log is good up to index 1"));
+    buf_deinit(&why);
+    flip(1, names.path[0], false); /* nothing was changed: healed, it starts */
+    assert_int_equal(start_alone(), ERR_OK);
+    run(&w, 200);
+    assert_has_all(1, 80);
+    teardown(&w);
+}
+
+/* ---- installing ------------------------------------------------------------------------------ */
+
+/* Member late has missed so much that it gets a snapshot. Returns who leads. */
+static unsigned setup_behind(unsigned *late, bool had_one)
+{
+    setup(&w, 0);
+    w.snapshot_entries = 20;
+    for (unsigned i = 1; i <= 3; i++)
+        start(&w, i);
+    unsigned lead = leader(&w);
+    *late = lead % 3 + 1;
+    if (had_one)
+        put_some(0, 30);
+    run(&w, 200);
+    crash(&w, *late, MEM_FS_LOSE_ALL);
+    put_some(had_one ? 30 : 0, 90);
+    run(&w, 100);
+    return lead;
+}
+
+static void test_node_installed_snapshot_that_is_damaged_cannot_be_replaced_by_older_data(
+    void **state)
+{
+    (void)state;
+    unsigned late;
+    (void)setup_behind(&late, true);
+    start(&w, late);
+    for (int i = 0; i < 300 && w.node[late]->applied < 80; i++)
+        run(&w, 10);
+    assert_true(w.node[late]->snapshot_index > 30);
+    crash(&w, late, MEM_FS_KEEP_ALL);
+    struct names names = snapshots_of(late);
+    flip(late, names.path[names.count - 1], false);
+    struct node_options options = options_of(&w, late);
+    assert_int_equal(start_with(&w, late, &options), ERR_CORRUPT);
+    teardown(&w);
+}
+
+/* Power goes at every operation of the disk from the start on, until it needs no more of them. */
+static void test_node_installing_a_snapshot_is_atomic_at_every_operation(void **state)
+{
+    (void)state;
+    unsigned installed = 0;
+    for (unsigned n = 1; n < 60; n++) {
+        for (int kind = 0; kind < MEM_FS_CRASH_COUNT; kind++) {
+            unsigned late;
+            unsigned lead = setup_behind(&late, n % 2 == 0);
+            mem_fs_stop_at(w.disk[late], n);
+            struct node_options options = options_of(&w, late);
+            struct prng prng = {.state = n};
+            if (start_with(&w, late, &options) == ERR_OK) {
+                for (int i = 0; i < 60 && node_life(w.node[late]) == NODE_RUNNING; i++)
+                    run(&w, 10);
+                installed += w.node[late]->snapshot_index > 50;
+                crash(&w, late, (enum mem_fs_crash)kind);
+            } else {
+                mem_fs_crash(w.disk[late], (enum mem_fs_crash)kind, &prng);
+            }
+            floe_index counted = 0;
+            struct node_status status = node_status(w.node[lead], w.net.now_ms);
+            for (size_t i = 0; i < status.member_count; i++)
+                if (status.members[i].id == late)
+                    counted = status.members[i].progress.match;
+            node_status_deinit(&status);
+            start(&w, late);
+            status = node_status(w.node[late], w.net.now_ms);
+            assert_true(status.last_index >= counted); /* what it said that it has */
+            node_status_deinit(&status);
+            struct kv_item item;
+            for (int i = 0; i < 300 && !kv_get(node_kv(w.node[late]), (const uint8_t *)"k89", 3,
+                                               &item);
+                 i++)
+                run(&w, 10);
+            assert_has_all(late, 90);
+            assert_int_equal(node_life(w.node[late]), NODE_RUNNING);
+            teardown(&w);
+        }
+    }
+    assert_true(installed > 20); /* some of them got as far */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +441,14 @@ int main(void)
         cmocka_unit_test(test_node_with_an_old_directory_learns_it_from_who_led_once),
         cmocka_unit_test(test_node_that_is_honestly_behind_goes_on),
         cmocka_unit_test(test_node_heartbeat_beyond_the_log_ends_the_member_in_order),
+        cmocka_unit_test(test_node_keeps_the_two_newest_snapshots),
+        cmocka_unit_test(test_node_damaged_snapshot_falls_back_to_the_one_before_and_the_log),
+        cmocka_unit_test(test_node_damaged_snapshot_is_no_trouble_at_the_next_start_either),
+        cmocka_unit_test(test_node_without_any_snapshot_but_with_the_whole_log_starts),
+        cmocka_unit_test(test_node_without_a_snapshot_to_fall_back_to_is_refused),
+        cmocka_unit_test(
+            test_node_installed_snapshot_that_is_damaged_cannot_be_replaced_by_older_data),
+        cmocka_unit_test(test_node_installing_a_snapshot_is_atomic_at_every_operation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
