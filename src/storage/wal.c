@@ -33,11 +33,11 @@
  * - A torn tail: bytes that no sync covered may be there or not, in any order, page by page, also
  *   over the end of a segment when a rotation happened in between. Reading stops at the first
  *   record that is not valid. Then all that follows is searched, byte by byte, for a valid record
- *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut,
- *   younger segments are removed (youngest first), and zeros are made durable before anything new
- *   is written, so that no stale record can show up behind a new one later (the file keeps its
- *   length). One is found: bytes
- *   that were promised are damaged; ERR_CORRUPT with file and offset, and nothing is changed.
+ *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut:
+ *   younger segments are removed (youngest first), and zeros are made durable in its place before
+ *   anything new is written, so that no stale record can show up behind a new one later. The file
+ *   keeps its length. One is found: bytes that were promised are damaged; ERR_CORRUPT with file,
+ *   offset and the index up to which the log is good, and nothing is changed.
  *   Damage within the very last sync cannot be told from a torn tail unless something was written
  *   after it; wal_sync_now at an orderly stop therefore writes one more STATE record.
  * - A segment without a valid first record: rotation broke off before its sync; a torn tail that
