@@ -54,7 +54,7 @@ static bool handle_read(struct api *api, struct api_call *call, struct api_respo
     if (!api_target_is_stale(call->target.query, at_once, problem) ||
         !api_conditions_parse(call->request, &conditions, problem))
         return false;
-    if (*at_once && node_must_reseed(api->node))
+    if (*at_once && node_is_damaged(api->node))
         *at_once = false; /* what is here is wrong: it goes the way of other reads, into a 503 */
     if (*at_once) {
         api_key_read(api, &call->target.key, &conditions, out);

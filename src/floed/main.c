@@ -8,11 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 static const char usage[] =
     "floed: a replicated key-value server\n"
     "\n"
-    "usage: floed [--config FILE] [--check-config]\n"
+    "usage: floed [--config FILE] [--check-config | --reseed]\n"
     "       floed --version | --help\n"
     "\n"
     "Without --config it serves a single-member cluster on http://127.0.0.1:12380 from\n"
@@ -20,12 +21,17 @@ static const char usage[] =
     "\n"
     "  --config FILE    read the configuration from FILE (conf/floed.toml shows every key)\n"
     "  --check-config   read and check the configuration, then exit: 0 if it is fine\n"
+    "  --reseed         the data of this member is damaged, too old or gone (exit status 3):\n"
+    "                   move it aside to *.damaged-TIME, start anew from what other members have.\n"
+    "                   Needs a majority of the members that does not count this one. For one\n"
+    "                   start; what is begun is gone on with by later starts without it\n"
     "  --version        print the version\n"
     "  --help           print this text\n";
 
 struct arguments {
     const char *config;
     bool check;
+    bool reseed;
     bool version;
     bool help;
 };
@@ -39,6 +45,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *out)
             out->config = argv[i] + 9;
         } else if (strcmp(argv[i], "--check-config") == 0) {
             out->check = true;
+        } else if (strcmp(argv[i], "--reseed") == 0) {
+            out->reseed = true;
         } else if (strcmp(argv[i], "--version") == 0) {
             out->version = true;
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -73,7 +81,7 @@ static int run(const struct arguments *arguments)
         struct log_sink sink;
         (void)snprintf(sink.name, sizeof sink.name, "%s", conf.name);
         struct logger logger = {.level = conf.log_level, .write = log_sink_write, .arg = &sink};
-        status = server_run(&conf, &logger);
+        status = server_run(&conf, &logger, arguments->reseed ? (uint64_t)time(NULL) : 0);
     }
     conf_deinit(&conf);
     return status;

@@ -24,12 +24,16 @@
 
 #define FD_RESERVE 64u       /* descriptors kept for files and peers */
 #define HEADER_ROOM (32u << 10) /* bytes of a request head beside a key in percent encoding */
-#define EXIT_DAMAGED 3       /* the data directory cannot be trusted: the log says why */
 #define LINGER_MS 1000u      /* after the end, for answers that are still on their way out */
+
+/* What an operator can do about damage. */
+#define RESEED_HINT                                                                               \
+    "nothing was changed; if other members have the data, start once with --reseed"
 
 struct server {
     const struct conf *conf;
     const struct logger *logger;
+    uint64_t reseed_stamp;
     struct event_base *base;
     struct event *timer;
     struct event *wake;
@@ -41,6 +45,7 @@ struct server {
     struct link_set *links;
     bool stop_asked;
     bool ended;
+    bool damaged; /* the stored data is: EXIT_DAMAGED */
     uint64_t ended_ms;
 };
 
@@ -130,6 +135,7 @@ static bool open_node(struct server *server)
                                    .members = members,
                                    .member_count = conf->cluster.member_count,
                                    .join = conf->cluster.join,
+                                   .reseed_stamp = server->reseed_stamp,
                                    .heartbeat_ms = conf->raft.heartbeat_ms,
                                    .election_ms = conf->raft.election_ms,
                                    .snapshot_entries = conf->raft.snapshot_entries,
@@ -142,10 +148,13 @@ static bool open_node(struct server *server)
     enum err err = node_open(&options, clock_now_ms(), &server->node, &why);
     if (err == ERR_NOT_FOUND)
         log_info(server->logger, "%s", buf_str(&why));
+    else if (err == ERR_CORRUPT)
+        log_error(server->logger, "cannot start: %s; " RESEED_HINT, buf_str(&why));
     else if (err != ERR_OK)
         log_error(server->logger, "cannot start: %s", why.len > 0 ? buf_str(&why) : err_str(err));
     if (err == ERR_NOT_FOUND)
         server->ended = true; /* removed: not a failure */
+    server->damaged = err == ERR_CORRUPT;
     buf_deinit(&why);
     mem_free(texts);
     mem_free(members);
@@ -281,6 +290,8 @@ static void serve(struct server *server)
     case NODE_FAILED:
         log_error(server->logger, "stopped by a failure: %s (data directory %s)",
                   node_failure(server->node), server->conf->data_dir);
+        if (node_is_damaged(server->node))
+            log_error(server->logger, RESEED_HINT);
         break;
     case NODE_RUNNING: break;
     }
@@ -310,17 +321,18 @@ static void close_all(struct server *server)
     libevent_global_shutdown();
 }
 
-int server_run(const struct conf *conf, const struct logger *logger)
+int server_run(const struct conf *conf, const struct logger *logger, uint64_t reseed_stamp)
 {
-    struct server server = {.conf = conf, .logger = logger};
+    struct server server = {.conf = conf, .logger = logger, .reseed_stamp = reseed_stamp};
     bool up = open_files(&server) && open_events(&server) && open_node(&server) &&
               listen_peers(&server) && listen_http(&server);
     int status = up || server.ended ? 0 : 1;
     if (up) {
         serve(&server);
         if (node_life(server.node) == NODE_FAILED)
-            status = node_must_reseed(server.node) ? EXIT_DAMAGED : 1;
+            status = 1;
+        server.damaged = server.damaged || node_is_damaged(server.node);
     }
     close_all(&server);
-    return status;
+    return status != 0 && server.damaged ? EXIT_DAMAGED : status;
 }

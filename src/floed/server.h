@@ -5,9 +5,12 @@
 #include "base/logger.h"
 #include "floed/conf.h"
 
+#define EXIT_DAMAGED 3
+
 /* Serves until a signal or the cluster ends it. The exit status of the process: 0 after an orderly
- * stop or when this member was removed, 1 after a failure (which is in the log),
- * 3 when the data cannot be trusted. */
-int server_run(const struct conf *conf, const struct logger *logger);
+ * stop or when this member was removed, EXIT_DAMAGED if the stored data is damaged (it was left as
+ * it is), 1 after any other failure; why is in the log. reseed_stamp: as in
+ * struct node_options. */
+int server_run(const struct conf *conf, const struct logger *logger, uint64_t reseed_stamp);
 
 #endif

@@ -63,7 +63,7 @@ static void apply_normal(struct node *node, const struct floe_entry *entry)
 }
 
 static void add_member(struct node *node, const struct floe_conf_change_single *change,
-                       const char *address)
+                       const char *address, uint64_t seed)
 {
     bool known = members_find(&node->members, change->node_id) != NULL;
     bool learner = change->type == FLOE_CONF_ADD_LEARNER;
@@ -71,18 +71,29 @@ static void add_member(struct node *node, const struct floe_conf_change_single *
         members_put(&node->members, change->node_id, address);
     else if (!known)
         members_put(&node->members, change->node_id, "");
-    const struct member *member = members_find(&node->members, change->node_id);
+    struct member *member = members_find(&node->members, change->node_id);
+    if (seed != 0)
+        member->seed = seed;
     log_info(node->logger, "member %s id=%" PRIu64 " as=%s peer=%s",
              known ? "changed" : "added", change->node_id, learner ? "learner" : "voter",
              member->peer_address);
     if (change->node_id != node->options.id && member->peer_address[0] != 0)
         peer_set_put(node->peers, change->node_id, member->peer_address);
+    reseed_on_members(node);
+}
+
+/* It has lost its data and is added again at once: it stays in the table. */
+static void restart_member(struct node *node, floe_id id)
+{
+    log_info(node->logger, "member starts anew id=%" PRIu64, id);
+    rollback_forget(node, id);
 }
 
 static void remove_member(struct node *node, floe_id id)
 {
     log_info(node->logger, "member removed id=%" PRIu64, id);
     members_remove(&node->members, id);
+    rollback_forget(node, id);
     if (id == node->options.id)
         return; /* seen by apply_conf_change's caller, after the core has taken it */
     if (node_is_leader(node))
@@ -104,13 +115,19 @@ static bool change_allowed(const struct node *node, const struct floe_conf_chang
 static void apply_change_to_members(struct node *node, const struct floe_conf_change *change)
 {
     char *address = NULL;
-    if (member_context_decode(change->context, &address) != ERR_OK)
+    uint64_t seed = 0;
+    if (member_context_decode(change->context, &address, &seed) != ERR_OK)
         log_warn(node->logger, "member change without a usable address");
     for (size_t i = 0; i < change->change_count; i++) {
         switch (change->changes[i].type) {
         case FLOE_CONF_ADD_NODE:
-        case FLOE_CONF_ADD_LEARNER: add_member(node, &change->changes[i], address); break;
-        case FLOE_CONF_REMOVE_NODE: remove_member(node, change->changes[i].node_id); break;
+        case FLOE_CONF_ADD_LEARNER: add_member(node, &change->changes[i], address, seed); break;
+        case FLOE_CONF_REMOVE_NODE:
+            if (seed != 0)
+                restart_member(node, change->changes[i].node_id);
+            else
+                remove_member(node, change->changes[i].node_id);
+            break;
         case FLOE_CONF_UPDATE_NODE: break;
         }
     }

@@ -88,7 +88,7 @@ static void stop_diverged(struct node *node, const struct beat_votes *votes, uin
                    " here and %016" PRIx64 " at %s. Start it again; if it stops like this again, "
                    "give it a new data directory and bring it up to date from the other members",
                    node->beats.judged_index, own, other, who);
-    node->must_reseed = true;
+    node->damaged = true;
     node_fail(node, "this member's data is not the cluster's", text);
 }
 

@@ -125,18 +125,16 @@ static bool has_taken_over(const struct node *node)
            floe_raft_basic_status(node->raft).hard_state.term;
 }
 
-static enum floe_err propose_change(struct node *node, enum floe_conf_change_type type, floe_id id,
-                                    const char *address)
+enum floe_err changes_propose(struct node *node, enum floe_conf_change_type type, floe_id id,
+                              struct floe_blob *context)
 {
     struct floe_conf_change_single single = {.type = type, .node_id = id};
-    struct floe_blob *context = address != NULL ? member_context_encode(address) : NULL;
     struct floe_conf_change change =
         floe_conf_change_make(FLOE_CONF_TRANSITION_AUTO, &single, 1, context);
     enum floe_err err = floe_raft_propose_conf_change(node->raft, &change, false);
     if (err == FLOE_OK)
         note_proposed(node);
     floe_conf_change_deinit(&change);
-    floe_blob_unref(context);
     return err;
 }
 
@@ -148,10 +146,12 @@ static void make_change(struct node *node, struct waiter *waiter)
         verdict = VERDICT_UNDER_WAY;
     else if (has_taken_over(node))
         verdict = add ? check_add(node, waiter) : check_remove(node, waiter);
+    struct floe_blob *context = add ? member_context_encode(waiter->address, 0) : NULL;
     if (verdict == VERDICT_DONE &&
-        propose_change(node, add ? FLOE_CONF_ADD_LEARNER : FLOE_CONF_REMOVE_NODE,
-                       waiter->member_id, add ? waiter->address : NULL) != FLOE_OK)
+        changes_propose(node, add ? FLOE_CONF_ADD_LEARNER : FLOE_CONF_REMOVE_NODE,
+                        waiter->member_id, context) != FLOE_OK)
         verdict = VERDICT_RETRY;
+    floe_blob_unref(context);
     if (verdict != VERDICT_DONE) {
         end_change(node, waiter, verdict);
         return;
@@ -297,11 +297,11 @@ static void promote_learners(struct node *node)
     struct floe_status status = floe_raft_status(node->raft);
     node->promote_goal = status.basic.hard_state.commit;
     for (size_t i = 0; i < status.progress_count && !is_under_way(node); i++) {
-        if (!caught_up(&status.progress[i], goal))
+        if (!caught_up(&status.progress[i], goal) || reseed_asks(node, status.progress[i].id))
             continue;
         log_info(node->logger, "learner has caught up, promoting id=%" PRIu64 " match=%" PRIu64,
                  status.progress[i].id, status.progress[i].match);
-        if (propose_change(node, FLOE_CONF_ADD_NODE, status.progress[i].id, NULL) != FLOE_OK)
+        if (changes_propose(node, FLOE_CONF_ADD_NODE, status.progress[i].id, NULL) != FLOE_OK)
             break;
     }
     floe_status_deinit(&status);
@@ -351,35 +351,17 @@ static void say_farewells(struct node *node)
 void changes_tick(struct node *node)
 {
     promote_learners(node);
+    rollback_tick(node);
+    reseed_tick(node);
     say_farewells(node);
 }
 
 /* ---- being removed --------------------------------------------------------------------------- */
 
 /* The mark on disk makes a restart with this directory say why it does not start. */
-static void mark_removed(struct node *node, const char *how)
+bool changes_was_self_removed(const struct node *node)
 {
-    struct fs_file *file;
-    if (node->fs.ops->open(node->fs.ctx, REMOVED_FILE, FS_OPEN_CREATE_FRESH, &file) != ERR_OK) {
-        log_error(node->logger, "cannot write " REMOVED_FILE " why=%s",
-                  node->fs.ops->last_error(node->fs.ctx));
-        return;
-    }
-    if (node->fs.ops->write(node->fs.ctx, file, 0, how, strlen(how)) != ERR_OK ||
-        node->fs.ops->sync(node->fs.ctx, file) != ERR_OK ||
-        node->fs.ops->sync_dir(node->fs.ctx, "") != ERR_OK)
-        log_error(node->logger, "cannot write " REMOVED_FILE " why=%s",
-                  node->fs.ops->last_error(node->fs.ctx));
-    node->fs.ops->close(node->fs.ctx, file);
-}
-
-bool changes_was_self_removed(struct node *node)
-{
-    struct fs_file *file;
-    if (node->fs.ops->open(node->fs.ctx, REMOVED_FILE, FS_OPEN_READ, &file) != ERR_OK)
-        return false;
-    node->fs.ops->close(node->fs.ctx, file);
-    return true;
+    return marks_has(node, REMOVED_FILE);
 }
 
 void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how)
@@ -387,7 +369,7 @@ void changes_on_self_removed(struct node *node, const struct floe_entry *entry, 
     if (node->life != NODE_RUNNING)
         return;
     log_info(node->logger, "%s id=%" PRIu64 ": stopping for good", how, node->options.id);
-    mark_removed(node, how);
+    marks_put(node, REMOVED_FILE, how);
     struct waiter *waiter = TAILQ_FIRST(&node->waiters.all);
     while (waiter != NULL) {
         struct waiter *next = TAILQ_NEXT(waiter, in_all);

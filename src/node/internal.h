@@ -29,6 +29,8 @@
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
 
+#define ROLLED_BACK_FILE "ROLLED_BACK"
+
 #define NODE_TOKEN_OWN_SNAPSHOT (SNAPSHOT_TOKEN_BASE + 1)
 #define NODE_TOKEN_INCOMING (SNAPSHOT_TOKEN_BASE + 2)
 
@@ -42,6 +44,9 @@ enum node_note {
     NOTE_REACHED = 6,     /* to the leader: that member is up, I have just reached it */
     NOTE_BEAT = 7,        /* of the leader, beside heartbeats: hashes of the chain (beats.c) */
     NOTE_BEAT_ANSWER = 8,
+    NOTE_COUNTED = 9,     /* you acknowledged what is committed, up to this index */
+    NOTE_RESEED = 10,      /* I have lost my data and start anew; a number of this try */
+    NOTE_RESEED_ANSWER = 11, /* you are a new learner here: number, my term */
 };
 
 /* An acknowledgement that needs the disk: created held, released by position (durable.c). */
@@ -162,6 +167,32 @@ struct beats {
     uint64_t differs_ms;
 };
 
+/* What a member acknowledged to us when we led, as far as it was committed (rollback.c). */
+struct counted {
+    floe_id id;
+    floe_index index;
+};
+
+enum reseed_stage {
+    RESEED_NONE = 0,
+    RESEED_MOVING = 1,
+    RESEED_ASKING = 2,
+    RESEED_ADMITTED = 3,
+};
+
+/* This member starts anew under its old id (reseed.c). The first four are kept on disk. */
+struct reseed {
+    enum reseed_stage stage;
+    uint64_t number; /* of this try, not 0 */
+    uint64_t stamp;  /* in the names of what was moved aside */
+    floe_term floor; /* no vote is cast in this term or an older one */
+    floe_id leader;        /* the only one that is listened to while asking; 0 = none ... */
+    floe_term leader_term; /* ... and in which term */
+    uint64_t ask_ms;
+    uint64_t complain_ms;
+    uint64_t finish_at; /* log position of a later term, plus 1; 0 = not there yet */
+};
+
 struct node {
     struct node_options options; /* texts are our own copies */
     const struct logger *logger;
@@ -228,7 +259,9 @@ struct node {
     floe_index promote_goal; /* commit at the last look; a learner that has it is caught up */
 
     /* snapshots.c, transfers.c */
-    floe_index snapshot_index; /* newest durable one */
+    floe_index snapshot_index; /* newest durable one that can be read */
+    floe_index mark_index;     /* of the newest one that the log knows of, whether or not it can */
+    floe_index kept_index;     /* the log is kept behind this: the snapshot before; 0 = all of it */
     bool snapshot_wanted; /* before its time: for another member, or to make room on the disk */
     struct own_snapshot own;
     struct loading loading;
@@ -239,12 +272,23 @@ struct node {
     uint64_t release_at;  /* log position that must be durable before old segments go */
     floe_index release_index; /* 0 = nothing to release */
 
+    /* rollback.c */
+    struct counted *counted;
+    size_t counted_count;
+    size_t counted_cap;
+    uint64_t counted_ms; /* next look at the progress */
+
+    /* reseed.c */
+    struct reseed reseed;
+    floe_id seeding_id;        /* at the leader: who asked last ... */
+    uint64_t seeding_until_ms; /* ... and until when it is not promoted for that */
+
     /* stop.c */
     bool stopping;
     uint64_t stop_deadline_ms;
     uint64_t transfer_sent_ms;
     enum node_life life;
-    bool must_reseed; /* FAILED: the data cannot be trusted */
+    bool damaged; /* FAILED: the data cannot be trusted */
     char failure[500];
 };
 
@@ -328,6 +372,9 @@ void reads_end_all(struct node *node);
 void reads_on_leader(struct node *node);
 
 /* changes.c */
+/* At the leader, when none is under way. */
+enum floe_err changes_propose(struct node *node, enum floe_conf_change_type type, floe_id id,
+                              struct floe_blob *context);
 /* Tries to get a queued change done; may end the waiter. */
 void changes_attempt(struct node *node, struct waiter *waiter);
 void changes_on_request(struct node *node, floe_id from, const uint8_t *data, size_t len);
@@ -340,10 +387,42 @@ void changes_say_farewell(struct node *node, floe_id id);
 void changes_on_removed_ack(struct node *node, floe_id from);
 void changes_tick(struct node *node);
 /* Does the directory belong to a member that was removed? */
-bool changes_was_self_removed(struct node *node);
+bool changes_was_self_removed(const struct node *node);
 /* This member is out: remembers it on disk, ends everything. entry removed it; NULL: the entry was
  * not seen here (a snapshot or another member says so). */
 void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how);
+
+/* marks.c */
+/* A small file in the data directory, durable. A failure is logged. */
+void marks_put(struct node *node, const char *name, const char *text);
+bool marks_has(const struct node *node, const char *name);
+
+/* rollback.c */
+void rollback_tick(struct node *node);
+void rollback_forget(struct node *node, floe_id id); /* it starts anew */
+void rollback_on_connected(struct node *node, floe_id id);
+/* from says that we have acknowledged all up to counted, and it is committed: if that is not in the
+ * log, this is the end. */
+void rollback_check(struct node *node, floe_id from, floe_index counted);
+/* ERR_CORRUPT with a text if an earlier life found that out. */
+enum err rollback_refuse_marked(const struct node *node, struct buf *why) MUST_USE;
+
+/* reseed.c */
+/* At start: goes on with what an earlier life began, or begins if the options want it. */
+enum err reseed_open(struct node *node, struct buf *why) MUST_USE;
+/* Moves the data aside, so that this member starts with an empty log. */
+enum err reseed_begin(struct node *node, struct buf *why) MUST_USE;
+void reseed_tick(struct node *node);
+/* Does this member not count yet? Then it starts no election. */
+bool reseed_is_mute(const struct node *node);
+/* May the core hear this message? */
+bool reseed_allows(const struct node *node, const struct floe_message *message);
+void reseed_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);
+/* The table of members has changed: perhaps this one was admitted. */
+void reseed_on_members(struct node *node);
+void reseed_on_request(struct node *node, floe_id from, const uint8_t *data, size_t len);
+/* At the leader: has it asked just now, so that it is too early to promote it? */
+bool reseed_asks(const struct node *node, floe_id id);
 
 /* snapshots.c */
 void snapshots_maybe_start(struct node *node);

@@ -113,11 +113,12 @@ void members_encode(const struct members *members, const uint64_t *hash, struct 
     pack_u64(out, MEMBERS_FORMAT);
     pack_array(out, (uint32_t)members->count);
     for (size_t i = 0; i < members->count; i++) {
-        pack_array(out, 4);
+        pack_array(out, 5);
         pack_u64(out, members->list[i].id);
         pack_str(out, members->list[i].name);
         pack_str(out, members->list[i].peer_address);
         pack_str(out, members->list[i].http_address);
+        pack_u64(out, members->list[i].seed);
     }
     pack_array(out, (uint32_t)members->removed.count);
     for (size_t i = 0; i < members->removed.count; i++)
@@ -151,10 +152,12 @@ static void unpack_member(struct unpack *in, struct members *out)
     char *name = unpack_text(in);
     char *peer = unpack_text(in);
     char *http = unpack_text(in);
-    unpack_rest(in, fields, 4);
+    uint64_t seed = fields > 4 ? unpack_u64(in) : 0;
+    unpack_rest(in, fields, fields > 4 ? 5 : 4);
     if (!in->failed && id != 0) {
         members_put(out, id, peer);
         (void)members_set_info(out, id, name, http);
+        members_find(out, id)->seed = seed;
     }
     mem_free(name);
     mem_free(peer);
@@ -189,25 +192,29 @@ enum err members_decode(struct members *members, const uint8_t *data, size_t len
     return ERR_OK;
 }
 
-struct floe_blob *member_context_encode(const char *peer_address)
+struct floe_blob *member_context_encode(const char *peer_address, uint64_t seed)
 {
     struct buf out = {0};
-    pack_array(&out, 1);
+    pack_array(&out, seed != 0 ? 2 : 1);
     pack_str(&out, peer_address);
+    if (seed != 0)
+        pack_u64(&out, seed);
     struct floe_blob *blob = floe_blob_new(out.data, out.len);
     buf_deinit(&out);
     return blob;
 }
 
-enum err member_context_decode(const struct floe_blob *context, char **address)
+enum err member_context_decode(const struct floe_blob *context, char **address, uint64_t *seed)
 {
     *address = NULL;
+    *seed = 0;
     if (floe_blob_size(context) == 0)
         return ERR_OK;
     struct unpack in = unpack_init(floe_blob_data(context), floe_blob_size(context));
     uint32_t fields = unpack_array(&in);
     char *text = fields > 0 ? unpack_text(&in) : NULL;
-    unpack_rest(&in, fields, 1);
+    uint64_t number = fields > 1 ? unpack_u64(&in) : 0;
+    unpack_rest(&in, fields, fields > 1 ? 2 : 1);
     enum err err = unpack_end(&in);
     struct addr parsed;
     const char *why;
@@ -218,6 +225,7 @@ enum err member_context_decode(const struct floe_blob *context, char **address)
         return ERR_INVALID;
     }
     *address = text;
+    *seed = number;
     return ERR_OK;
 }
 

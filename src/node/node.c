@@ -100,6 +100,7 @@ void node_free(struct node *node)
     floe_memstore_free(node->store);
     peer_set_free(node->peers);
     mem_free(node->farewells);
+    mem_free(node->counted);
     mem_free(node->results);
     free_options(&node->options);
     mem_free(node);
@@ -120,9 +121,9 @@ const char *node_failure(const struct node *node)
     return node->failure;
 }
 
-bool node_must_reseed(const struct node *node)
+bool node_is_damaged(const struct node *node)
 {
-    return node->must_reseed;
+    return node->damaged;
 }
 
 const struct kv *node_kv(const struct node *node)
@@ -172,7 +173,9 @@ static struct node_member member_status(const struct node *node, const struct me
 static void judge_readiness(const struct node *node, struct node_status *out)
 {
     out->caught_up = false;
-    if (members_find(&node->members, node->options.id) == NULL)
+    if (reseed_is_mute(node))
+        out->reason = "being re-seeded: does not count yet";
+    else if (members_find(&node->members, node->options.id) == NULL)
         out->reason = "not a member of a cluster yet";
     else if (node->stopping)
         out->reason = "stopping";

@@ -33,6 +33,10 @@ struct node_options {
     const struct node_member_option *members; /* first start only; includes this one */
     size_t member_count;
     bool join; /* start without a membership of one's own and wait to be added */
+    /* Not 0: what is stored cannot be used (or is gone): moves it aside to names that end with this
+     * number (a time), and starts anew under this id from what other members have. If that was
+     * begun already, goes on with it. */
+    uint64_t reseed_stamp;
     uint32_t heartbeat_ms;
     uint32_t election_ms;
     uint64_t snapshot_entries;
@@ -46,7 +50,7 @@ struct node_options {
 
 /* Recovers from fs or starts afresh. why gets a text for the operator on error. ERR_MISMATCH: the
  * data directory is another member's or cluster's; ERR_NOT_FOUND: it was removed from the
- * cluster; ERR_CORRUPT, ERR_VERSION, ERR_IO. */
+ * cluster; ERR_CORRUPT: what is stored is damaged, or was rolled back once; ERR_VERSION, ERR_IO. */
 enum err node_open(const struct node_options *options, uint64_t now_ms, struct node **out,
                    struct buf *why) MUST_USE;
 void node_free(struct node *node);
@@ -72,8 +76,9 @@ enum node_life {
 };
 enum node_life node_life(const struct node *node);
 const char *node_failure(const struct node *node);
-/* FAILED, and its data is not the cluster's: it must be made anew from the others. */
-bool node_must_reseed(const struct node *node);
+/* FAILED, and the stored data is damaged, too old, or not the cluster's: it must not be used again,
+ * but made anew from the others. */
+bool node_is_damaged(const struct node *node);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 

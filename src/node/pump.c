@@ -101,6 +101,10 @@ static void on_message(struct node *node, const struct floe_message *message)
         log_warn(node->logger, "snapshot without its file refused from=%" PRIu64, message->from);
         return;
     }
+    if (!reseed_allows(node, message))
+        return;
+    if (message->type == FLOE_MSG_HEARTBEAT)
+        rollback_check(node, message->from, message->commit);
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
         node->leader_commit = message->commit;
     if (message->type == FLOE_MSG_READ_INDEX && reads_come_too_early(node))
@@ -110,6 +114,8 @@ static void on_message(struct node *node, const struct floe_message *message)
                  message->from);
         return;
     }
+    if (node->life != NODE_RUNNING)
+        return;
     if (would_bounce(node, message)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
@@ -148,6 +154,17 @@ static void on_note(struct node *node, const struct peer_event *event)
     case NOTE_BEAT_ANSWER:
         beats_on_answer(node, event->id, event->data.data, event->data.len);
         return;
+    case NOTE_COUNTED:
+        if (event->data.len != 8)
+            break;
+        rollback_check(node, event->id, get_u64(event->data.data));
+        return;
+    case NOTE_RESEED:
+        reseed_on_request(node, event->id, event->data.data, event->data.len);
+        return;
+    case NOTE_RESEED_ANSWER:
+        reseed_on_answer(node, event->id, event->data.data, event->data.len);
+        return;
     }
     log_debug(node->logger, "unknown note kind=%u from=%" PRIu64, event->kind, event->id);
 }
@@ -157,6 +174,7 @@ static void on_note(struct node *node, const struct peer_event *event)
  * waiting out a back-off. */
 static void on_connected(struct node *node, floe_id id)
 {
+    rollback_on_connected(node, id);
     floe_id leader = node_leader(node);
     if (leader == FLOE_ID_NONE || leader == id || leader == node->options.id)
         return;
@@ -232,7 +250,7 @@ static void run_ticks(struct node *node)
     unsigned due = late_ms < 3 * (uint64_t)node->options.heartbeat_ms
                        ? 1 + (unsigned)(late_ms / node->options.heartbeat_ms)
                        : 1;
-    for (unsigned i = 0; i < due; i++)
+    for (unsigned i = 0; i < due && !reseed_is_mute(node); i++)
         disk_watch_tick(node, recover_election_ticks(node));
     beats_tick(node);
     node->next_tick_ms += (uint64_t)due * node->options.heartbeat_ms;
@@ -272,7 +290,8 @@ static void on_caught_up_own(struct node *node)
     node->caught_up_own = true;
     recover_compare_members(node);
     if (voters->count == 1 && voters->id[0] == node->options.id &&
-        node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0)
+        node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0 &&
+        !reseed_is_mute(node))
         (void)floe_raft_campaign(node->raft);
 }
 

@@ -1,6 +1,7 @@
 /*
- * From files to a running core. The newest snapshot file counts, also one that is newer than the
- * log's mark (a crash between rename and mark): it holds a committed prefix in any case.
+ * From files to a running core. The newest snapshot file that can be read counts, if the log has
+ * all that follows it; also one that is newer than the log's mark (a crash between rename and
+ * mark): it holds a committed prefix in any case.
  */
 #include "node/internal.h"
 
@@ -61,7 +62,7 @@ static enum err bootstrap(struct node *node, struct buf *why)
     struct floe_blob **contexts = mem_calloc(count, sizeof *contexts);
     for (size_t i = 0; i < count; i++) {
         ids[i] = node->options.members[i].id;
-        contexts[i] = member_context_encode(node->options.members[i].address);
+        contexts[i] = member_context_encode(node->options.members[i].address, 0);
     }
     enum floe_err err = floe_raft_bootstrap(node->raft, ids, contexts, count);
     for (size_t i = 0; i < count; i++)
@@ -96,12 +97,39 @@ static enum err check_identity(const struct node *node, const struct wal_meta *m
 /* Does the log hold the snapshot's last entry? Then what is behind it is a valid continuation. */
 static bool log_continues(const struct wal_recovered *log, const struct snapshot_meta *meta)
 {
-    if (meta->index == log->snapshot_index)
-        return true;
-    if (meta->index < log->snapshot_index + 1)
-        return false;
+    if (meta->index <= log->snapshot_index)
+        return true; /* load_snapshot takes none that is too old */
     size_t at = (size_t)(meta->index - log->snapshot_index - 1);
     return at < log->entry_count && log->entries[at].term == meta->term;
+}
+
+/* The entries behind base, where the log continues it. */
+static void fill_entries(struct node *node, struct wal_recovered *log, floe_index base)
+{
+    if (base < log->snapshot_index) {
+        size_t skip = (size_t)(base - log->first_index);
+        ASSERT(base >= log->first_index && skip <= log->older_count);
+        floe_memstore_append(node->store, log->older + skip, log->older_count - skip);
+        base = log->snapshot_index;
+    }
+    size_t skip = (size_t)(base - log->snapshot_index);
+    if (skip < log->entry_count)
+        floe_memstore_append(node->store, log->entries + skip, log->entry_count - skip);
+}
+
+/* Never before what the snapshots show, whichever of them can be read. */
+static struct floe_hard_state hard_state_of(const struct wal_recovered *log,
+                                            const struct snapshot_meta *meta)
+{
+    bool ahead = meta->index >= log->snapshot_index;
+    floe_index commit = ahead ? meta->index : log->snapshot_index;
+    floe_term term = ahead ? meta->term : log->snapshot_term;
+    struct floe_hard_state hs = log->hard_state;
+    if (hs.commit < commit)
+        hs.commit = commit;
+    if (hs.term < term)
+        hs = (struct floe_hard_state){.term = term, .vote = 0, .commit = hs.commit};
+    return hs;
 }
 
 /* Fills the memory log: snapshot, then the entries behind it. */
@@ -118,14 +146,9 @@ static enum err fill_store(struct node *node, struct wal_recovered *log, floe_in
             return ERR_CORRUPT;
     }
     bool continues = log_continues(log, &meta);
-    size_t skip = (size_t)(meta.index - log->snapshot_index);
-    if (continues && skip < log->entry_count)
-        floe_memstore_append(node->store, log->entries + skip, log->entry_count - skip);
-    struct floe_hard_state hs = log->hard_state;
-    if (hs.commit < meta.index)
-        hs.commit = meta.index;
-    if (hs.term < meta.term)
-        hs = (struct floe_hard_state){.term = meta.term, .vote = 0, .commit = hs.commit};
+    if (continues)
+        fill_entries(node, log, meta.index);
+    struct floe_hard_state hs = hard_state_of(log, &meta);
     if (hs.commit > floe_memstore_last_index(node->store)) {
         buf_printf(why,
                    "the log ends at %" PRIu64 " but says that %" PRIu64 " was committed: its end "
@@ -136,7 +159,7 @@ static enum err fill_store(struct node *node, struct wal_recovered *log, floe_in
     if (hs.term != 0 || hs.commit != 0)
         floe_memstore_set_hard_state(node->store, hs);
     node->hard_state = hs;
-    if (meta.index == log->snapshot_index)
+    if (meta.index <= log->snapshot_index)
         return ERR_OK;
     enum err err = wal_mark_snapshot(node->wal, meta.index, meta.term, continues);
     if (err == ERR_OK)
@@ -162,6 +185,38 @@ void recover_compare_members(const struct node *node)
                                "configuration file's and wins");
 }
 
+/* From *index on downwards, the first that can be read; 0: none, and the log has everything. */
+static enum err try_snapshots(struct node *node, const struct wal_recovered *log,
+                              floe_index *index, struct buf *why)
+{
+    enum err err = ERR_CORRUPT;
+    while (err == ERR_CORRUPT && *index >= log->first_index) {
+        struct buf text = {0};
+        err = *index != 0 ? snapshots_recover(node, *index, &text) : ERR_OK;
+        if (err != ERR_OK)
+            buf_printf(why, "%s%s", why->len > 0 ? "; " : "", buf_str(&text));
+        buf_deinit(&text);
+        if (err == ERR_CORRUPT && snapshot_folder_before(node->fs, *index, index) != ERR_OK)
+            err = ERR_IO;
+    }
+    if (err == ERR_CORRUPT)
+        buf_printf(why,
+                   "%sthe log starts behind a snapshot at %" PRIu64 " that is missing from snap/ "
+                   "or damaged; the log is good up to index %" PRIu64,
+                   why->len > 0 ? "; " : "", log->first_index,
+                   log->snapshot_index + log->entry_count);
+    return err;
+}
+
+/* What the next release must leave: the snapshot before this one, if the log follows it. */
+static enum err find_kept(struct node *node, const struct wal_recovered *log, floe_index index)
+{
+    floe_index older = 0;
+    enum err err = index != 0 ? snapshot_folder_before(node->fs, index, &older) : ERR_OK;
+    node->kept_index = older >= log->first_index ? older : index;
+    return err;
+}
+
 static enum err load_snapshot(struct node *node, const struct wal_recovered *log,
                               floe_index *newest, struct buf *why)
 {
@@ -170,13 +225,19 @@ static enum err load_snapshot(struct node *node, const struct wal_recovered *log
         buf_printf(why, "snap/: %s", node->fs.ops->last_error(node->fs.ctx));
         return err;
     }
-    if (*newest < log->snapshot_index) {
-        buf_printf(why,
-                   "the log starts behind a snapshot at %" PRIu64 " that is missing from snap/",
-                   log->snapshot_index);
-        return ERR_CORRUPT;
-    }
-    return *newest != 0 ? snapshots_recover(node, *newest, why) : ERR_OK;
+    floe_index index = *newest;
+    err = try_snapshots(node, log, &index, why);
+    if (err != ERR_OK)
+        return err;
+    if (index < log->snapshot_index)
+        log_error(node->logger,
+                  "the snapshot at %" PRIu64 " cannot be used (%s): started from the one at "
+                  "%" PRIu64 " and the log behind it",
+                  log->snapshot_index, why->len > 0 ? buf_str(why) : "it is missing", index);
+    buf_clear(why);
+    *newest = index;
+    node->mark_index = index > log->snapshot_index ? index : log->snapshot_index;
+    return find_kept(node, log, index);
 }
 
 /* A first start of a cluster that broke off: without a term nothing was promised to anybody, and
@@ -213,7 +274,8 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
         err = fill_store(node, log, newest, why);
     if (err == ERR_OK)
         err = open_core(node, why);
-    if (err == ERR_OK && empty && newest == 0 && !node->options.join)
+    bool alone = !node->options.join && node->reseed.stage == RESEED_NONE;
+    if (err == ERR_OK && empty && newest == 0 && alone)
         err = bootstrap(node, why);
     if (err != ERR_OK)
         return err;
@@ -226,9 +288,11 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
              node->options.id, node->options.cluster, node->hard_state.term,
              node->hard_state.commit, node->snapshot_index,
              floe_memstore_last_index(node->store), log->torn_bytes,
-             !unborn              ? ""
+             reseed_is_mute(node) ? " (starts anew, does not count yet)"
+             : !unborn            ? ""
              : node->options.join ? " (new, waits to be added)"
                                   : " (new)");
+    reseed_on_members(node);
     return ERR_OK;
 }
 
@@ -239,12 +303,23 @@ enum err recover_open(struct node *node, struct buf *why)
                         "(use a new id and a new data directory)");
         return ERR_NOT_FOUND;
     }
+    enum err err = reseed_open(node, why);
+    if (err == ERR_OK)
+        err = rollback_refuse_marked(node, why);
+    if (err != ERR_OK)
+        return err;
     struct wal_options options = {.fs = node->fs,
                                   .logger = node->logger,
                                   .first_segment_bytes = node->options.log_segment_bytes,
                                   .segment_bytes = node->options.log_segment_bytes};
     struct wal_recovered log = {0};
-    enum err err = wal_open(&options, &node->wal, &log, why);
+    err = wal_open(&options, &node->wal, &log, why);
+    if (err == ERR_CORRUPT && node->options.reseed_stamp != 0) { /* again, during a re-seed */
+        buf_clear(why);
+        err = reseed_begin(node, why);
+        if (err == ERR_OK)
+            err = wal_open(&options, &node->wal, &log, why);
+    }
     if (err != ERR_OK)
         return err;
     err = recover_from(node, &log, why);

@@ -43,16 +43,32 @@ static void own_failed(struct node *node, const char *what)
 static bool is_due(const struct node *node)
 {
     if (node->own.writer != NULL || node->loading.reader != NULL || node->applied == 0 ||
-        node->applied == node->snapshot_index)
+        node->applied <= node->mark_index)
         return false;
     return node->snapshot_wanted ||
            node->applied - node->snapshot_index >= node->options.snapshot_entries ||
            node->applied_bytes >= NODE_LOG_BYTES_MAX;
 }
 
-/* The log is short of room, and older segments are kept only for want of a newer snapshot. */
+/* Up to index nothing is read again, once what was logged by now is durable. */
+static void release_upto(struct node *node, floe_index index)
+{
+    node->kept_index = index;
+    node->release_index = index; /* 0 = there is only one snapshot, and all of the log */
+    node->release_at = wal_appended(node->wal);
+    node->sync_wanted = true;
+}
+
+/* The log is short of room, and older segments are kept only for want of a newer snapshot, or for
+ * the case that the newest one gets damaged: this goes first. */
 static void heed_space_hint(struct node *node)
 {
+    if (wal_is_short(node->wal) && node->kept_index < node->snapshot_index &&
+        node->release_index == 0) {
+        log_warn(node->logger, "short of room: nothing is kept behind the newest snapshot index=%"
+                 PRIu64, node->snapshot_index);
+        release_upto(node, node->snapshot_index);
+    }
     if (!wal_take_space_hint(node->wal))
         return;
     log_info(node->logger, "snapshot wanted early: the log is short of room applied=%" PRIu64,
@@ -147,10 +163,9 @@ static void own_durable(struct node *node)
         return;
     }
     log_info(node->logger, "snapshot written index=%" PRIu64, index);
+    release_upto(node, wal_is_short(node->wal) ? index : node->snapshot_index);
     node->snapshot_index = index;
-    node->release_index = index;
-    node->release_at = wal_appended(node->wal);
-    node->sync_wanted = true;
+    node->mark_index = index;
     own_clear(node);
     compact_store(node);
 }
@@ -223,6 +238,7 @@ void snapshots_install(struct node *node, const struct floe_snapshot *snapshot)
     loading_clear(node);
     struct snapshot_reader *reader;
     if (snapshots_reader_open(node, snapshot->index, &reader) != ERR_OK) {
+        node->damaged = true;
         node_fail(node, "a snapshot that was just received cannot be read", "see the log");
         return;
     }
@@ -236,15 +252,15 @@ void snapshots_install(struct node *node, const struct floe_snapshot *snapshot)
                                      .term = snapshot->term};
     requests_on_snapshot(node, snapshot->index);
     node->snapshot_index = snapshot->index;
-    node->release_index = snapshot->index;
-    node->release_at = wal_appended(node->wal);
-    node->sync_wanted = true;
+    node->mark_index = snapshot->index;
+    release_upto(node, snapshot->index);
 }
 
 static void finish_loading(struct node *node)
 {
     struct kv *loaded;
     if (kv_loader_finish(node->loading.loader, &loaded) != ERR_OK) {
+        node->damaged = true;
         node_fail(node, "a snapshot is damaged", "its items do not add up");
         return;
     }
@@ -257,6 +273,7 @@ static void finish_loading(struct node *node)
     log_info(node->logger, "snapshot installed index=%" PRIu64 " keys=%" PRIu64, node->applied,
              kv_count(node->kv));
     loading_clear(node);
+    reseed_on_members(node);
     bool member = members_find(&node->members, node->options.id) != NULL;
     if (!member && members_was_removed(&node->members, node->options.id))
         changes_on_self_removed(node, NULL, "this member was removed from the cluster");
@@ -277,6 +294,7 @@ static void load_slice(struct node *node)
 {
     bool complete = false;
     enum err err = load_record(node, &complete);
+    node->damaged = err != ERR_OK && err != ERR_IO;
     if (err != ERR_OK)
         node_fail(node, "a snapshot cannot be read", err_str(err));
     else if (complete)
@@ -290,7 +308,6 @@ enum err snapshots_recover(struct node *node, floe_index index, struct buf *why)
     if (err != ERR_OK)
         return err;
     const struct snapshot_meta *meta = snapshot_reader_meta(reader);
-    take_meta(node, meta);
     node->loading = (struct loading){
         .reader = reader, .loader = kv_loader_new(), .index = meta->index, .term = meta->term};
     bool complete = false;
@@ -299,7 +316,10 @@ enum err snapshots_recover(struct node *node, floe_index index, struct buf *why)
     struct kv *loaded = NULL;
     if (err == ERR_OK)
         err = kv_loader_finish(node->loading.loader, &loaded);
+    if (err == ERR_INVALID)
+        err = ERR_CORRUPT; /* its items do not add up */
     if (err == ERR_OK) {
+        take_meta(node, meta);
         kv_free(node->kv);
         node->kv = loaded;
         node->applied = index;

@@ -65,6 +65,7 @@ static bool feed_record(struct node *node, struct transfer *transfer)
     } else {
         log_error(node->logger, "snapshot cannot be read index=%" PRIu64 " why=%s",
                   transfer->index, err_str(err));
+        node->snapshot_wanted = true; /* another one, that can be sent */
         peer_set_snapshot_cancel(node->peers, transfer->to);
     }
     buf_deinit(&encoded);
@@ -118,19 +119,24 @@ static void incoming_clear(struct node *node)
     node->incoming = (struct incoming_snapshot){0};
 }
 
+/* What this member has already, and the sender does not know of (the acknowledgement got lost in a
+ * crash): the core tells it how far the log goes here, else it would try for ever. */
+static bool has_already(struct node *node, const struct floe_message *message)
+{
+    if (message->snapshot->index > floe_raft_basic_status(node->raft).hard_state.commit)
+        return false;
+    (void)node_step(node, message);
+    return true;
+}
+
 void transfers_on_begin(struct node *node, struct peer_event *event)
 {
     struct incoming_snapshot *incoming = &node->incoming;
     const struct floe_message *message = &event->message;
     if (incoming->writer != NULL && !incoming->syncing)
         incoming_clear(node);
-    bool known = message->snapshot != NULL &&
-                 message->snapshot->index <=
-                     floe_raft_basic_status(node->raft).hard_state.commit;
-    if (known) /* the core says how far it is without the file; a mere refusal would be repeated */
-        (void)node_step(node, message);
-    if (incoming->writer != NULL || message->snapshot == NULL || known ||
-        message->snapshot->index <= node->snapshot_index) {
+    if (incoming->writer != NULL || message->snapshot == NULL ||
+        !reseed_allows(node, message) || has_already(node, message)) {
         peer_set_snapshot_answer(node->peers, event->id, false);
         return;
     }

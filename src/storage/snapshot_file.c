@@ -18,6 +18,11 @@
  * A crash between rename and the log's mark leaves a snapshot newer than the mark: it counts. One
  * between mark and release leaves older snapshots: the newest counts, the next release removes
  * them.
+ *
+ * DAMAGE: each record has a checksum, END one over all chunks. The newest one that cannot be read
+ * is left where it is, and the one before it counts if the log has all that follows that one; for
+ * this the two newest are kept, and the log behind the older one. An installed snapshot ends the
+ * log before it, so there is nothing behind it to fall back to until another one was written.
  */
 #include "storage/snapshot_file.h"
 
@@ -190,6 +195,20 @@ enum err snapshot_folder_open(struct fs fs, const struct logger *logger, floe_in
         *newest = last;
     }
     listing_deinit(&listing);
+    return err;
+}
+
+enum err snapshot_folder_before(struct fs fs, floe_index index, floe_index *older)
+{
+    struct listing listing = {0};
+    enum err err = fs.ops->list(fs.ctx, "snap", on_name, &listing);
+    floe_index found = 0;
+    for (size_t i = 0; i < listing.snapshot_count; i++)
+        if (listing.snapshots[i] < index && listing.snapshots[i] > found)
+            found = listing.snapshots[i];
+    listing_deinit(&listing);
+    if (err == ERR_OK)
+        *older = found;
     return err;
 }
 

@@ -75,7 +75,9 @@ enum err snapshot_reader_next(struct snapshot_reader *reader, struct record *out
  * that does not open is an error for the caller to report, never skipped in silence. */
 enum err snapshot_folder_open(struct fs fs, const struct logger *logger,
                               floe_index *newest) MUST_USE;
-/* Removes every snapshot older than index. */
+/* The newest one older than index; 0: none. */
+enum err snapshot_folder_before(struct fs fs, floe_index index, floe_index *older) MUST_USE;
+/* Removes every snapshot older than index. The owner keeps two, and the log behind the older. */
 enum err snapshot_folder_release(struct fs fs, floe_index index) MUST_USE;
 
 #endif

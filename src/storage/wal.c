@@ -21,7 +21,8 @@
  *   8  durable:  log position up to which everything was known to be on disk when it was written
  *   HEAD   first of each segment, index = its number. msgpack array: format version, id and cluster
  *          name of the owner, hard state (term, vote, commit), snapshot mark (index, term), last
- *          index of the log; all as of then, so that older segments can go
+ *          index of the log, all as of then, so that older segments can go; and the bytes that the
+ *          file had been given by then (0: it grows)
  *   ENTRY  one log entry. The newest record of an index wins and removes what was behind it
  *   STATE  hard state; the newest wins
  *   MARK   a durable snapshot: the log continues behind its index; body 1: entries behind it that
@@ -32,19 +33,24 @@
  * - A torn tail: bytes that no sync covered may be there or not, in any order, page by page, also
  *   over the end of a segment when a rotation happened in between. Reading stops at the first
  *   record that is not valid. Then all that follows is searched, byte by byte, for a valid record
- *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut,
- *   younger segments are removed (youngest first), and zeros are made durable before anything new
- *   is written, so that no stale record can show up behind a new one later. One is found: bytes
- *   that were promised are damaged; ERR_CORRUPT with file and offset, and nothing is changed.
+ *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut:
+ *   younger segments are removed (youngest first), and zeros are made durable in its place before
+ *   anything new is written, so that no stale record can show up behind a new one later. The file
+ *   keeps its length. One is found: bytes that were promised are damaged; ERR_CORRUPT with file,
+ *   offset and the index up to which the log is good, and nothing is changed.
  *   Damage within the very last sync cannot be told from a torn tail unless something was written
  *   after it; wal_sync_now at an orderly stop therefore writes one more STATE record.
  * - A segment without a valid first record: rotation broke off before its sync; a torn tail that
  *   begins at its offset 0, and it is removed. (Segment 1 is synced before it gets its name, so
  *   there, and in the oldest segment generally, it is damage.)
  * - The new segment is there but the end of the one before it is not: a torn tail in the older one.
+ * - A segment shorter than its head says, of which a record says that a sync of it had returned:
+ *   the end was cut off later, which no crash does; ERR_CORRUPT, even where only zeros are missing.
+ *   A crash before that sync leaves any length: a torn tail.
  * - A *.spare: removed.
  * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
- *   left has no gap; entries at or before the mark are left out.
+ *   left has no gap. Entries at or before the mark are handed out apart, in case that its snapshot
+ *   cannot be read; an installed snapshot ends all that was before it.
  * - An empty wal/ or none: a log that was never created.
  * - Records that were read but perhaps not synced (the process died, not the machine): opening
  *   syncs them before it returns, since the owner will count on them.
@@ -111,6 +117,7 @@ void wal_close(struct wal *wal)
 void wal_recovered_deinit(struct wal_recovered *recovered)
 {
     floe_entries_free(recovered->entries, recovered->entry_count);
+    floe_entries_free(recovered->older, recovered->older_count);
     *recovered = (struct wal_recovered){0};
 }
 
@@ -268,6 +275,11 @@ bool wal_take_space_hint(struct wal *wal)
         return false;
     wal->space_hint = false;
     return true;
+}
+
+bool wal_is_short(const struct wal *wal)
+{
+    return wal->is_short;
 }
 
 uint64_t wal_segment_count(const struct wal *wal)

@@ -43,12 +43,20 @@ struct wal_recovered {
     floe_term snapshot_term;
     struct floe_entry *entries; /* contiguous, from snapshot_index + 1 */
     size_t entry_count;
+    /* For when the snapshot at snapshot_index cannot be read: the entries before, as far back as
+     * the log goes without a gap, from first_index + 1 to snapshot_index (first_index ==
+     * snapshot_index: none). */
+    floe_index first_index;
+    struct floe_entry *older;
+    size_t older_count;
     uint64_t torn_bytes; /* cut off behind the last valid record */
 };
 void wal_recovered_deinit(struct wal_recovered *recovered);
 
 /* Opens or creates the log below "wal/". why (may be NULL) gets a text for the operator that names
- * file and offset. ERR_CORRUPT: damage in front of valid records, or a gap; ERR_VERSION; ERR_IO. */
+ * file, offset, and the index up to which the log is good. ERR_CORRUPT: damage in front of valid
+ * records, a segment shorter than it was synced with, or a gap; nothing is changed then.
+ * ERR_VERSION; ERR_IO. */
 enum err wal_open(const struct wal_options *options, struct wal **out,
                   struct wal_recovered *recovered, struct buf *why) MUST_USE;
 void wal_close(struct wal *wal); /* without a sync */
@@ -87,6 +95,8 @@ enum err wal_prepare(struct wal *wal) MUST_USE;
 /* True once after a segment got less room than it should have, while older segments could go if a
  * newer snapshot let them: the owner should take one soon. */
 bool wal_take_space_hint(struct wal *wal);
+/* There was no room for a whole segment at the last try: keep no more than has to be kept. */
+bool wal_is_short(const struct wal *wal);
 uint64_t wal_segment_count(const struct wal *wal);
 /* For messages: what went wrong last, e.g. "write wal/000000000000001a.wal: No space left on
  * device", and what to do if it was for want of room. */

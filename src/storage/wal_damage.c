@@ -88,7 +88,10 @@ static enum err inspect(struct wal_replay *replay, size_t at, bool *proof, uint6
         search.base = view.position;
     }
     *proof = find_proof(&search, &replay->data, from, offset);
-    replay->out->torn_bytes += bytes_written_behind(&replay->data, from);
+    uint64_t written = bytes_written_behind(&replay->data, from);
+    replay->out->torn_bytes += written;
+    if (at == broken->at)
+        replay->broken.end = from + written;
     return ERR_OK;
 }
 
@@ -123,8 +126,20 @@ static enum err remove_from(struct wal_replay *replay, size_t at)
     return ERR_OK;
 }
 
-/* The file grows back to its reserved size, filled with zeros, when the segment is opened. */
-static enum err cut_file(struct wal_replay *replay, uint64_t number, uint64_t offset)
+/* Zeros from offset up to end; the file keeps its length, which the segment's head promises. */
+static enum err put_zeros(struct wal *wal, struct fs_file *file, uint64_t offset, uint64_t end)
+{
+    static const uint8_t zeros[16384];
+    enum err err = ERR_OK;
+    while (offset < end && err == ERR_OK) {
+        size_t len = end - offset < sizeof zeros ? (size_t)(end - offset) : sizeof zeros;
+        err = wal->fs.ops->write(wal->fs.ctx, file, offset, zeros, len);
+        offset += len;
+    }
+    return err;
+}
+
+static enum err cut_file(struct wal_replay *replay, uint64_t number, uint64_t offset, uint64_t end)
 {
     struct wal *wal = replay->wal;
     char path[WAL_PATH_MAX];
@@ -132,7 +147,7 @@ static enum err cut_file(struct wal_replay *replay, uint64_t number, uint64_t of
     struct fs_file *file;
     if (wal->fs.ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
         return wal_replay_fail(replay, "open", path);
-    enum err err = wal->fs.ops->truncate(wal->fs.ctx, file, offset);
+    enum err err = put_zeros(wal, file, offset, end);
     if (err == ERR_OK)
         err = wal->fs.ops->sync(wal->fs.ctx, file);
     if (err != ERR_OK)
@@ -152,7 +167,7 @@ static enum err cut(struct wal_replay *replay)
              replay->numbers[broken->at], broken->offset, replay->out->torn_bytes);
     enum err err = remove_from(replay, whole ? broken->at : broken->at + 1);
     if (err == ERR_OK && !whole)
-        err = cut_file(replay, replay->numbers[broken->at], broken->offset);
+        err = cut_file(replay, replay->numbers[broken->at], broken->offset, broken->end);
     return err;
 }
 

@@ -37,6 +37,7 @@ struct wal_head {
     floe_index mark_index;
     floe_term mark_term;
     floe_index last_index; /* of the log as of then */
+    uint64_t reserved;     /* bytes that the file had from the start; 0: it grows */
 };
 
 /* A record with its prefix read; body is borrowed from the bytes it was read from. */
@@ -77,6 +78,8 @@ struct wal_segment {
     uint64_t head_bytes;   /* of the first record */
     uint64_t limit;        /* offset where the next segment begins, unless one record is larger */
     uint64_t synced;       /* offset up to which a sync has returned */
+    uint64_t reserved;     /* the file is never shorter; 0: not known (only while reading back) */
+    uint64_t file_bytes;   /* how long it was found (only while reading back) */
     floe_index max_index;  /* highest entry in it that still counts; 0: none */
     struct fs_file *file;  /* NULL: closed, all of it is durable */
 };
@@ -115,6 +118,7 @@ struct wal {
     floe_index release_index;
     struct fs_file *spare; /* the next segment, prepared; NULL: not yet */
     uint64_t spare_bytes;  /* its limit */
+    uint64_t spare_reserved; /* how long it is; 0: it grows as it is written */
     bool spare_refused;    /* preparing failed; tried again by the rotation itself */
     bool is_short;         /* there was no room for a whole segment at the last try */
     bool space_hint;       /* ... and the owner was not told yet */
@@ -158,6 +162,7 @@ struct wal_break {
     bool found;
     size_t at;         /* index into numbers */
     uint64_t offset;   /* in that segment */
+    uint64_t end;      /* behind what was written there */
     uint64_t position; /* the same place as a log position */
     const char *reason;
 };
@@ -169,9 +174,10 @@ struct wal_replay {
     uint64_t *numbers; /* of the segment files, ascending */
     size_t number_count;
     size_t number_cap;
-    size_t entry_cap;
+    size_t entry_cap;  /* of out->entries, which hold the older ones, too, until the end */
     struct buf data;   /* the segment file being looked at */
     uint64_t proven;   /* highest durable position that a valid record tells of */
+    floe_index good_index; /* entries up to here can be trusted, at most */
     struct wal_break broken;
 };
 

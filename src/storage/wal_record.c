@@ -27,7 +27,7 @@ void wal_record_put_head(struct buf *out, uint64_t position, uint64_t durable,
 {
     struct record record = {.type = WAL_RECORD_HEAD, .index = head->number};
     size_t at = begin(out, &record, position, durable);
-    pack_array(out, 9);
+    pack_array(out, 10);
     pack_u64(out, WAL_FORMAT_VERSION);
     pack_u64(out, head->meta.id);
     pack_str(out, head->meta.cluster);
@@ -37,6 +37,7 @@ void wal_record_put_head(struct buf *out, uint64_t position, uint64_t durable,
     pack_u64(out, head->mark_index);
     pack_u64(out, head->mark_term);
     pack_u64(out, head->last_index);
+    pack_u64(out, head->reserved);
     record_end(out, at);
 }
 
@@ -119,7 +120,9 @@ enum err wal_record_get_head(const struct wal_view *view, struct wal_head *out)
     head.mark_index = unpack_u64(&in);
     head.mark_term = unpack_u64(&in);
     head.last_index = unpack_u64(&in);
-    unpack_rest(&in, count, 9);
+    if (count > 9)
+        head.reserved = unpack_u64(&in);
+    unpack_rest(&in, count, count > 9 ? 10 : 9);
     if (count < 9 || unpack_end(&in) != ERR_OK || version == 0)
         return ERR_CORRUPT;
     *out = head;

@@ -22,6 +22,26 @@ static enum err refuse(struct wal_replay *replay, uint64_t number, uint64_t offs
     return ERR_CORRUPT;
 }
 
+/* A file that is shorter than it was when a sync of it returned has lost its end, even where only
+ * zeros were: nobody can say what stood there. */
+static enum err check_lengths(struct wal_replay *replay)
+{
+    const struct wal *wal = replay->wal;
+    for (size_t i = 0; i < wal->segment_count; i++) {
+        const struct wal_segment *segment = &wal->segments[i];
+        if (segment->file_bytes >= segment->reserved || replay->proven <= segment->base)
+            continue;
+        char path[WAL_PATH_MAX];
+        wal_segment_path(path, segment->number, false);
+        buf_printf(replay->why,
+                   "%s: damaged at offset %" PRIu64 ": the file ends there, but it was written "
+                   "safely with %" PRIu64 " bytes",
+                   path, segment->file_bytes, segment->reserved);
+        return ERR_CORRUPT;
+    }
+    return ERR_OK;
+}
+
 static enum err refuse_version(struct wal_replay *replay, uint64_t number)
 {
     char path[WAL_PATH_MAX];
@@ -80,10 +100,8 @@ static const char *apply_mark(struct wal_replay *replay, const struct wal_view *
     if (view->body_len < 1 || view->index < wal->mark_index)
         return "a snapshot mark cannot be";
     bool keep_suffix = view->body[0] != 0;
-    size_t drop = 0;
-    while (drop < out->entry_count && (!keep_suffix || out->entries[drop].index <= view->index))
-        drop++;
-    drop_entries_before(out, drop);
+    if (!keep_suffix || view->index > wal->last_index)
+        drop_entries_before(out, out->entry_count);
     wal_segment_note_mark(wal, view->index, keep_suffix);
     wal->mark_index = view->index;
     wal->mark_term = view->term;
@@ -180,7 +198,9 @@ static enum err enter_segment(struct wal_replay *replay, size_t at, const struct
     wal_segment_push(wal, &(struct wal_segment){.number = number,
                                                 .base = view->position,
                                                 .end = view->used,
-                                                .head_bytes = view->used});
+                                                .head_bytes = view->used,
+                                                .reserved = head->reserved,
+                                                .file_bytes = replay->data.len});
     return replay_records(replay, at);
 }
 
@@ -217,13 +237,14 @@ static enum err check_complete(struct wal_replay *replay)
     const struct wal *wal = replay->wal;
     const struct wal_recovered *out = replay->out;
     floe_index first = out->entry_count > 0 ? out->entries[0].index : wal->last_index + 1;
-    if (first == wal->mark_index + 1)
+    if (first == wal->mark_index + 1 || (out->entry_count > 0 && first <= wal->mark_index))
         return ERR_OK;
     char path[WAL_PATH_MAX];
     wal_segment_path(path, replay->numbers[0], false);
     buf_printf(replay->why,
                "%s: a gap at offset 0: entries %" PRIu64 " to %" PRIu64 " are missing before it",
                path, wal->mark_index + 1, first - 1);
+    replay->good_index = wal->mark_index;
     return ERR_CORRUPT;
 }
 
@@ -284,14 +305,28 @@ static enum err settle_files(struct wal_replay *replay)
     return err;
 }
 
-/* The entries as an array that the library can free. */
+/* How many of the entries lie at or before the mark. */
+static size_t count_older(const struct wal_replay *replay)
+{
+    const struct wal_recovered *out = replay->out;
+    size_t count = 0;
+    while (count < out->entry_count && out->entries[count].index <= replay->wal->mark_index)
+        count++;
+    return count;
+}
+
+/* The entries as arrays that the library can free. */
 static void hand_over(struct wal_replay *replay)
 {
     const struct wal *wal = replay->wal;
     struct wal_recovered *out = replay->out;
-    size_t count = out->entry_count;
-    struct floe_entry *entries = floe_entries_copy(out->entries, count);
-    drop_entries_before(out, count);
+    size_t older = count_older(replay);
+    out->first_index = older > 0 ? out->entries[0].index - 1 : wal->mark_index;
+    size_t count = out->entry_count - older;
+    out->older = floe_entries_copy(out->entries, older);
+    out->older_count = older;
+    struct floe_entry *entries = floe_entries_copy(out->entries + older, count);
+    drop_entries_before(out, out->entry_count);
     mem_free(out->entries);
     out->entries = entries;
     out->entry_count = count;
@@ -311,6 +346,8 @@ static enum err replay_all(struct wal_replay *replay)
         return ERR_OK;
     for (size_t i = 0; i < replay->number_count && err == ERR_OK && !replay->broken.found; i++)
         err = replay_segment(replay, i);
+    if (err == ERR_OK)
+        err = check_lengths(replay);
     if (err == ERR_OK && replay->broken.found)
         err = wal_damage_settle(replay);
     if (err == ERR_OK)
@@ -318,10 +355,24 @@ static enum err replay_all(struct wal_replay *replay)
     return err == ERR_OK ? settle_files(replay) : err;
 }
 
+/* For who has to decide what becomes of a damaged log. */
+static void say_what_is_good(struct wal_replay *replay)
+{
+    floe_index good = replay->wal->last_index;
+    if (replay->good_index < good)
+        good = replay->good_index;
+    if (replay->wal->segment_count == 0)
+        buf_printf(replay->why, "; nothing of the log can be read");
+    else
+        buf_printf(replay->why, "; the log is good up to index %" PRIu64, good);
+}
+
 enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why)
 {
-    struct wal_replay replay = {.wal = wal, .out = out, .why = why};
+    struct wal_replay replay = {.wal = wal, .out = out, .why = why, .good_index = UINT64_MAX};
     enum err err = replay_all(&replay);
+    if (err == ERR_CORRUPT)
+        say_what_is_good(&replay);
     hand_over(&replay);
     mem_free(replay.numbers);
     buf_deinit(&replay.data);

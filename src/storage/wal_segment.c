@@ -159,6 +159,8 @@ static enum err make_spare(struct wal *wal, uint64_t number, uint64_t need, bool
     }
     wal->spare = file;
     wal->spare_bytes = enough || least > whole ? whole : least;
+    if (ops->size(wal->fs.ctx, file, &wal->spare_reserved) != ERR_OK)
+        wal->spare_reserved = 0; /* nothing is promised then */
     return ERR_OK;
 }
 
@@ -172,7 +174,8 @@ static enum err take_spare(struct wal *wal, uint64_t number, uint64_t need)
     if (need <= wal->spare_bytes)
         return ERR_OK;
     wal->spare_bytes = need;
-    (void)wal->fs.ops->allocate(wal->fs.ctx, wal->spare, need); /* else it grows as it is written */
+    if (wal->fs.ops->allocate(wal->fs.ctx, wal->spare, need) == ERR_OK) /* else it grows */
+        wal->spare_reserved = need;
     return ERR_OK;
 }
 
@@ -183,7 +186,8 @@ static struct wal_head head_now(const struct wal *wal, uint64_t number)
                              .hard_state = wal->hard_state,
                              .mark_index = wal->mark_index,
                              .mark_term = wal->mark_term,
-                             .last_index = wal->last_index};
+                             .last_index = wal->last_index,
+                             .reserved = UINT64_MAX};
 }
 
 /* Head first, name second: under a segment's name there is never a file that was not begun, as
@@ -214,6 +218,9 @@ enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
     struct buf bytes = {0};
     wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
     err = take_spare(wal, number, bytes.len + extra);
+    head.reserved = wal->spare_reserved; /* in place of the largest number: not more bytes */
+    buf_clear(&bytes);
+    wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
     if (err == ERR_OK)
         err = name_spare(wal, number, &bytes);
     if (err == ERR_OK) {

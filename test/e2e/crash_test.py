@@ -1,6 +1,7 @@
 """Power cuts and kills: nothing that was acknowledged is ever lost."""
 import glob
 import os
+import re
 import sys
 import threading
 import time
@@ -87,14 +88,37 @@ def test_damage_in_front_of_valid_records_is_refused_with_file_and_offset():
             assert n.put("d%d" % i, b"x" * 100).status == 204
         n.kill()
         path = last_segment(n)
-        end = len(open(path, "rb").read().rstrip(b"\0"))
+        whole = open(path, "rb").read()
+        end = len(whole.rstrip(b"\0"))
         with open(path, "r+b") as f:
             f.seek(end // 2)
             f.write(b"\xff" * 8)
         n.start(wait=False)
-        assert n.wait_exit() == 1
+        assert n.wait_exit(5) == 3
         last = [line for line in n.log().splitlines() if "cannot start" in line][-1]
-        assert os.path.basename(path) in last and any(ch.isdigit() for ch in last.split(".wal")[-1]), last
+        assert re.search(r"%s: damaged at offset \d+: .*; the log is good up to index \d+; .*--reseed"
+                         % os.path.basename(path), last), last
+        damaged = open(path, "rb").read()
+        n.start(wait=False)
+        assert n.wait_exit(5) == 3  # the same again, and the file is left as it is
+        assert open(path, "rb").read() == damaged
+        with open(path, "r+b") as f:  # no marker: with its bytes back, it starts
+            f.write(whole)
+        n.start()
+        assert n.get("d49").body == b"x" * 100
+
+
+def test_log_file_that_lost_its_end_is_refused():
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        for i in range(50):
+            assert n.put("d%d" % i, b"x" * 100).status == 204
+        n.kill()
+        path = last_segment(n)
+        os.truncate(path, os.path.getsize(path) // 2)  # only reserved zeros are missing
+        n.start(wait=False)
+        assert n.wait_exit(5) == 3
+        assert "the file ends there, but it was written safely with" in n.log()
 
 
 def test_sigterm_of_the_leader_hands_over_and_ends_within_five_seconds():

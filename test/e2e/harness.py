@@ -88,10 +88,10 @@ class Node:
         with open(self.conf_path, "w") as f:
             f.write("\n".join(text) + "\n")
 
-    def start(self, wait=True):
+    def start(self, wait=True, args=()):
         assert self.process is None
         log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([FLOED, "--config", self.conf_path], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([FLOED, "--config", self.conf_path, *args], stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log, env=dict(os.environ, **self.env))
         log.close()
         if wait:

@@ -176,10 +176,10 @@ void node_status_deinit(struct node_status *status)
     (void)status;
 }
 
-bool node_must_reseed(const struct node *node)
+bool node_is_damaged(const struct node *node)
 {
     (void)node;
-    return fake.must_reseed;
+    return fake.damaged;
 }
 
 floe_id node_leader(const struct node *node)

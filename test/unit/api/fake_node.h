@@ -22,7 +22,7 @@ struct fake_node {
     bool auto_answer;
     struct node_result result;
     struct node_status status;
-    bool must_reseed;
+    bool damaged;
 };
 
 extern struct fake_node fake;

@@ -148,7 +148,7 @@ static void test_api_get_stale_of_wrong_data_is_no_answer(void **state)
 {
     (void)state;
     fake_node_put("k", 1, "v", 1, 5);
-    fake.must_reseed = true;
+    fake.damaged = true;
     assert_false(ask(API_GET, "/k?consistency=stale", NULL));
     assert_int_equal(fake.call, FAKE_READ);
     result((struct node_result){.outcome = NODE_NOT_DONE});

@@ -43,7 +43,7 @@ static void put_some(unsigned count, unsigned via)
 static void assert_stopped(unsigned i)
 {
     assert_int_equal(node_life(w.node[i]), NODE_FAILED);
-    assert_true(node_must_reseed(w.node[i]));
+    assert_true(node_is_damaged(w.node[i]));
     assert_non_null(strstr(node_failure(w.node[i]), "is not the cluster's"));
     assert_non_null(strstr(node_failure(w.node[i]), "up to index "));
     uint64_t token = barrier(&w, i);
@@ -54,7 +54,7 @@ static void assert_stopped(unsigned i)
 static void assert_runs(unsigned i)
 {
     assert_int_equal(node_life(w.node[i]), NODE_RUNNING);
-    assert_false(node_must_reseed(w.node[i]));
+    assert_false(node_is_damaged(w.node[i]));
 }
 
 /* Waits until it has stopped; how long that took. */

@@ -42,7 +42,7 @@ struct names {
 struct name_change {
     char *path;        /* gets node; NULL: none */
     char *gone;        /* is removed; NULL: none */
-    struct node *node;
+    struct node *node; /* NULL with both: the folder gone is called path now */
 };
 
 struct fs_file {
@@ -144,6 +144,26 @@ static void names_clear(struct names *names)
         names_remove(names, names->list[0].path);
 }
 
+/* A path below folder from gets to in its place; false: it is not below it. */
+static bool move_path(char **path, const char *from, const char *to)
+{
+    size_t len = strlen(from);
+    if (*path == NULL || strncmp(*path, from, len) != 0 || (*path)[len] != '/')
+        return false;
+    size_t size = strlen(to) + strlen(*path + len) + 1;
+    char *moved = mem_alloc(size);
+    (void)snprintf(moved, size, "%s%s", to, *path + len);
+    mem_free(*path);
+    *path = moved;
+    return true;
+}
+
+static void names_move(struct names *names, const char *from, const char *to)
+{
+    for (size_t i = 0; i < names->count; i++)
+        (void)move_path(&names->list[i].path, from, to);
+}
+
 static void note_name(struct mem_fs *fs, const char *path, const char *gone, struct node *node)
 {
     fs->changes = mem_grow(fs->changes, fs->change_count, &fs->change_cap, sizeof *fs->changes);
@@ -155,12 +175,29 @@ static void note_name(struct mem_fs *fs, const char *path, const char *gone, str
         node->refs++;
 }
 
+static bool is_folder_move(const struct name_change *change)
+{
+    return change->node == NULL && change->path != NULL;
+}
+
+static void settle_change(struct mem_fs *fs, const struct name_change *change)
+{
+    if (is_folder_move(change)) {
+        names_move(&fs->durable, change->gone, change->path);
+        fs->durable_wal = fs->durable_wal && strcmp(change->gone, "wal") != 0;
+        fs->durable_snap = fs->durable_snap && strcmp(change->gone, "snap") != 0;
+        return;
+    }
+    if (change->path != NULL)
+        names_set(&fs->durable, change->path, change->node);
+    if (change->gone != NULL)
+        names_remove(&fs->durable, change->gone);
+}
+
 static void end_change(struct mem_fs *fs, struct name_change *change, bool is_durable)
 {
-    if (is_durable && change->path != NULL)
-        names_set(&fs->durable, change->path, change->node);
-    if (is_durable && change->gone != NULL)
-        names_remove(&fs->durable, change->gone);
+    if (is_durable)
+        settle_change(fs, change);
     mem_free(change->path);
     mem_free(change->gone);
     if (change->node != NULL)
@@ -175,16 +212,22 @@ static bool is_in_folder(const char *path, const char *folder)
     return strncmp(path, folder, len) == 0 && path[len] == '/';
 }
 
-/* The changes of names in one folder become durable, in their order; the others go on waiting. */
+/* The changes of names in one folder become durable, in their order; the others go on waiting (those
+ * in a folder that has moved: under its new name). */
 static void settle_folder(struct mem_fs *fs, const char *folder)
 {
     size_t kept = 0;
     for (size_t i = 0; i < fs->change_count; i++) {
         struct name_change change = fs->changes[i];
-        if (is_in_folder(change.path != NULL ? change.path : change.gone, folder))
-            end_change(fs, &change, true);
-        else
+        if (!is_in_folder(change.path != NULL ? change.path : change.gone, folder)) {
             fs->changes[kept++] = change;
+            continue;
+        }
+        for (size_t k = 0; k < kept && is_folder_move(&change); k++) {
+            (void)move_path(&fs->changes[k].path, change.gone, change.path);
+            (void)move_path(&fs->changes[k].gone, change.gone, change.path);
+        }
+        end_change(fs, &change, true);
     }
     fs->change_count = kept;
 }
@@ -245,7 +288,8 @@ static enum err op_open(void *ctx, const char *path, enum fs_open_mode mode, str
     if (node == NULL || mode == FS_OPEN_CREATE_FRESH) {
         if (!works(fs))
             return ERR_IO;
-        ASSERT(strncmp(path, "wal/", 4) == 0 ? fs->has_wal : fs->has_snap);
+        ASSERT(strncmp(path, "wal/", 4) != 0 || fs->has_wal);
+        ASSERT(strncmp(path, "snap/", 5) != 0 || fs->has_snap);
         node = mem_calloc(1, sizeof *node); /* a fresh one also in place of an old one: simpler */
         names_set(&fs->now, path, node);
         note_name(fs, path, NULL, node);
@@ -364,11 +408,25 @@ static bool op_sync_poll(void *ctx, uint64_t *token, enum err *outcome)
     return true;
 }
 
+static bool *folder_flag(struct mem_fs *fs, const char *path)
+{
+    if (strcmp(path, "wal") == 0)
+        return &fs->has_wal;
+    return strcmp(path, "snap") == 0 ? &fs->has_snap : NULL;
+}
+
 static enum err op_rename(void *ctx, const char *from, const char *to)
 {
     struct mem_fs *fs = ctx;
     if (!works(fs))
         return ERR_IO;
+    bool *is_folder = folder_flag(fs, from);
+    if (is_folder != NULL && *is_folder) {
+        *is_folder = false;
+        note_name(fs, to, from, NULL);
+        names_move(&fs->now, from, to);
+        return ERR_OK;
+    }
     struct node *node = names_find(&fs->now, from);
     if (node == NULL)
         return ERR_NOT_FOUND;
@@ -555,6 +613,8 @@ void mem_fs_crash(struct mem_fs *fs, enum mem_fs_crash kind, struct prng *prng)
     for (size_t i = 0; i < fs->durable.count; i++) {
         settle_node(fs->durable.list[i].node, kind, prng);
         names_set(&fs->now, fs->durable.list[i].path, fs->durable.list[i].node);
+        fs->has_wal = fs->has_wal || strncmp(fs->durable.list[i].path, "wal/", 4) == 0;
+        fs->has_snap = fs->has_snap || strncmp(fs->durable.list[i].path, "snap/", 5) == 0;
     }
 }
 

@@ -174,12 +174,29 @@ static void test_snapshot_folder_finds_newest_and_removes_remnants(void **state)
     write_whole(f, 9);
     write_whole(f, 300);
     mem_fs_put(f->disk, "snap/0000000000000400.snap.part", "x", 1);
+    mem_fs_put(f->disk, "snap/0000000000000401.recv.part", "x", 1);
     floe_index newest = 0;
     assert_int_equal(snapshot_folder_open(f->fs, NULL, &newest), ERR_OK);
     assert_int_equal(newest, 300);
     assert_int_equal(mem_fs_count(f->disk, ".part"), 0);
     assert_int_equal(snapshot_folder_release(f->fs, 300), ERR_OK);
     assert_int_equal(mem_fs_count(f->disk, ".snap"), 1);
+}
+
+static void test_snapshot_folder_release_keeps_what_is_not_older(void **state)
+{
+    struct fixture *f = *state;
+    for (floe_index i = 1; i <= 4; i++)
+        write_whole(f, 0xa0 * i); /* by number, not by the digits' kind */
+    floe_index older = 99;
+    assert_int_equal(snapshot_folder_before(f->fs, 0x281, &older), ERR_OK);
+    assert_int_equal(older, 0x280);
+    assert_int_equal(snapshot_folder_before(f->fs, 0x280, &older), ERR_OK);
+    assert_int_equal(older, 0x1e0);
+    assert_int_equal(snapshot_folder_release(f->fs, 0x1e0), ERR_OK);
+    assert_int_equal(mem_fs_count(f->disk, ".snap"), 2);
+    assert_int_equal(snapshot_folder_before(f->fs, 0x1e0, &older), ERR_OK);
+    assert_int_equal(older, 0);
 }
 
 static void test_snapshot_abort_removes_the_file(void **state)
@@ -401,6 +418,7 @@ int main(void)
         TEST(test_snapshot_name_appears_only_with_commit),
         TEST(test_snapshot_reader_survives_removal),
         TEST(test_snapshot_folder_finds_newest_and_removes_remnants),
+        TEST(test_snapshot_folder_release_keeps_what_is_not_older),
         TEST(test_snapshot_abort_removes_the_file),
         TEST(test_snapshot_failed_write_is_reported),
         TEST(test_snapshot_failed_rename_leaves_no_file),

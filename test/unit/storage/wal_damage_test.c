@@ -119,6 +119,47 @@ static void test_wal_zeros_in_front_of_later_records_are_damage(void **state)
     assert_refused(f, ERR_CORRUPT, "damaged at offset");
 }
 
+/* Wherever a synced segment is cut off, in its records or in the zeros that were reserved. */
+static void test_wal_segment_shorter_than_it_was_made_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    fixture_fill(f, 4);
+    assert_int_equal(wal_sync_now(f->wal), ERR_OK);
+    size_t size;
+    const uint8_t *data = mem_fs_content(f->disk, FIRST, &size);
+    assert_int_equal(size, 4096);
+    struct buf whole = {0};
+    buf_add(&whole, data, size);
+    size_t least = record_offset(f, FIRST, 3); /* behind a record that tells of the first sync */
+    for (size_t len = least; len < size; len += 7) {
+        fixture_close(f);
+        mem_fs_put(f->disk, FIRST, whole.data, len);
+        char text[100];
+        (void)snprintf(text, sizeof text, FIRST ": damaged at offset %zu: the file ends there",
+                       len);
+        assert_refused(f, ERR_CORRUPT, text);
+        assert_why(f, "; the log is good up to index ");
+    }
+    mem_fs_put(f->disk, FIRST, whole.data, whole.len);
+    buf_deinit(&whole);
+    fixture_reopen(f);
+    assert_int_equal(f->found.entry_count, 4);
+}
+
+static void test_wal_refusal_tells_up_to_which_index_the_log_is_good(void **state)
+{
+    struct fixture *f = *state;
+    fixture_fill(f, 4);
+    size_t offset = record_offset(f, FIRST, 5); /* entry 3 */
+    damage(f, FIRST, offset + 40);
+    assert_refused(f, ERR_CORRUPT, "; the log is good up to index 2");
+    damage(f, FIRST, offset + 40);
+    damage(f, FIRST, 3);
+    assert_refused(f, ERR_CORRUPT, "; nothing of the log can be read");
+    damage(f, FIRST, 3);
+    fixture_reopen(f);
+}
+
 static void test_wal_damage_in_an_older_segment_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -214,6 +255,8 @@ int main(void)
         LARGE(test_wal_damage_in_front_of_later_records_is_refused),
         LARGE(test_wal_every_byte_of_a_synced_log_is_guarded),
         LARGE(test_wal_zeros_in_front_of_later_records_are_damage),
+        LARGE(test_wal_segment_shorter_than_it_was_made_is_refused),
+        LARGE(test_wal_refusal_tells_up_to_which_index_the_log_is_good),
         SMALL(test_wal_damage_in_an_older_segment_is_refused),
         SMALL(test_wal_missing_segment_is_refused),
         SMALL(test_wal_missing_start_is_refused),

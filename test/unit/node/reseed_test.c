@@ -1,0 +1,505 @@
+/* A member that has lost its data starts anew under its id, and does not count until it may. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "node/internal.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct world w;
+
+static void put_some(unsigned from, unsigned count)
+{
+    char key[16];
+    for (unsigned i = from; i < from + count; i++) {
+        (void)snprintf(key, sizeof key, "k%u", i);
+        assert_int_equal(outcome(&w, put(&w, leader(&w), key, key)), NODE_OK);
+    }
+}
+
+static void assert_some(unsigned at, unsigned count)
+{
+    char key[16];
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(key, sizeof key, "k%u", i);
+        assert_value(&w, at, key, key);
+    }
+}
+
+/* A byte in the middle of what it has logged flips while it is down. */
+static void damage_log(unsigned i)
+{
+    if (w.node[i] != NULL)
+        crash(&w, i, MEM_FS_KEEP_ALL);
+    size_t size;
+    uint8_t *data = mem_fs_content(w.disk[i], "wal/0000000000000001.wal", &size);
+    assert_non_null(data);
+    size_t end = size;
+    while (data[end - 1] == 0)
+        end--;
+    data[end / 2] ^= 0x10;
+    struct buf copy = {0};
+    buf_add(&copy, data, size);
+    mem_fs_put(w.disk[i], "wal/0000000000000001.wal", copy.data, copy.len); /* for good */
+    buf_deinit(&copy);
+    struct node_options options = options_of(&w, i);
+    assert_int_equal(start_with(&w, i, &options), ERR_CORRUPT);
+}
+
+static void start_reseed(unsigned i)
+{
+    struct node_options options = options_of(&w, i);
+    options.reseed_stamp = 1000 + w.starts;
+    assert_int_equal(start_with(&w, i, &options), ERR_OK);
+}
+
+/* Is i a voter, by the table of member at? */
+static bool is_voter(unsigned at, unsigned i)
+{
+    struct node_status status = node_status(w.node[at], w.net.now_ms);
+    bool voter = false;
+    for (size_t k = 0; k < status.member_count; k++)
+        if (status.members[k].id == i)
+            voter = floe_ids_contain(&w.node[at]->conf_state.voters, i);
+    node_status_deinit(&status);
+    return voter;
+}
+
+static void wait_for_voter(unsigned i)
+{
+    for (int tries = 0; tries < 1000; tries++) {
+        if (w.node[i]->reseed.stage != RESEED_ASKING && is_voter(i, i))
+            return;
+        run(&w, 10);
+    }
+    fail_msg("member %u was not promoted: stage %d", i, (int)w.node[i]->reseed.stage);
+}
+
+static unsigned third(unsigned a, unsigned b)
+{
+    return 6 - a - b;
+}
+
+/* ---- the way back ---------------------------------------------------------------------------- */
+
+static void test_node_reseeded_member_is_a_learner_then_a_voter(void **state)
+{
+    (void)state;
+    for (int snapshots = 0; snapshots < 2; snapshots++) {
+        setup(&w, 0);
+        w.snapshot_entries = snapshots != 0 ? 20 : 0;
+        for (unsigned i = 1; i <= 3; i++)
+            start(&w, i);
+        unsigned lead = leader(&w);
+        unsigned victim = lead % 3 + 1;
+        put_some(0, 15);
+        damage_log(victim);
+        if (snapshots != 0)
+            put_some(15, 85);
+        start_reseed(victim);
+        assert_true(mem_fs_count(w.disk[victim], ".wal") == 2); /* one of them is aside */
+        bool learner = false;
+        for (int i = 0; i < 500 && !learner; i++) {
+            run(&w, 10);
+            learner = learner || floe_raft_is_learner(w.node[victim]->raft, victim);
+        }
+        assert_true(learner);
+        wait_for_voter(victim);
+        assert_int_equal(outcome(&w, barrier(&w, victim)), NODE_OK);
+        assert_some(victim, snapshots != 0 ? 100 : 15);
+        /* it counts again: with another one down it is needed */
+        crash(&w, third(lead, victim), MEM_FS_KEEP_ALL);
+        assert_int_equal(outcome(&w, put(&w, lead, "more", "1")), NODE_OK);
+        crash(&w, lead, MEM_FS_KEEP_ALL);
+        start(&w, third(lead, victim));
+        assert_int_equal(outcome(&w, put(&w, leader(&w), "and more", "1")), NODE_OK);
+        run(&w, 200);
+        assert_int_equal(w.node[victim]->reseed.stage, RESEED_NONE); /* a later term */
+        teardown(&w);
+    }
+}
+
+/* Once more, with the directory gone altogether; and once more after that. */
+static void test_node_reseeded_again_and_again(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned victim = leader(&w) % 3 + 1;
+    put_some(0, 10);
+    for (int again = 0; again < 3; again++) {
+        crash(&w, victim, MEM_FS_KEEP_ALL);
+        mem_fs_free(w.disk[victim]);
+        w.disk[victim] = mem_fs_new();
+        start_reseed(victim);
+        wait_for_voter(victim);
+        assert_int_equal(outcome(&w, barrier(&w, victim)), NODE_OK);
+        assert_some(victim, 10);
+    }
+    teardown(&w);
+}
+
+static void test_node_reseed_survives_crashes_on_the_way(void **state)
+{
+    (void)state;
+    for (unsigned step = 0; step < 24; step++) {
+        setup(&w, 3);
+        unsigned victim = leader(&w) % 3 + 1;
+        put_some(0, 10);
+        damage_log(victim);
+        start_reseed(victim);
+        run(&w, 20 * (uint64_t)step);
+        crash(&w, victim, (enum mem_fs_crash)(step % MEM_FS_CRASH_COUNT));
+        start(&w, victim); /* it knows what it was about */
+        wait_for_voter(victim);
+        assert_int_equal(outcome(&w, barrier(&w, victim)), NODE_OK);
+        assert_some(victim, 10);
+        teardown(&w);
+    }
+}
+
+/* Power goes at every operation of the disk while the old files are moved aside. */
+static void test_node_reseed_begins_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n < 40; n++) {
+        for (int kind = 0; kind < MEM_FS_CRASH_COUNT; kind++) {
+            setup(&w, 3);
+            unsigned victim = leader(&w) % 3 + 1;
+            put_some(0, 3);
+            damage_log(victim);
+            mem_fs_stop_at(w.disk[victim], n);
+            struct node_options options = options_of(&w, victim);
+            options.reseed_stamp = 7;
+            enum err err = start_with(&w, victim, &options);
+            if (err == ERR_OK) {
+                crash(&w, victim, (enum mem_fs_crash)kind);
+            } else {
+                struct prng prng = {.state = n};
+                mem_fs_crash(w.disk[victim], (enum mem_fs_crash)kind, &prng);
+            }
+            options = options_of(&w, victim);
+            enum err again = start_with(&w, victim, &options);
+            if (again == ERR_CORRUPT) /* not begun: the damaged log is still there */
+                start_reseed(victim);
+            else
+                assert_int_equal(again, ERR_OK);
+            assert_int_equal(w.node[victim]->reseed.stage, RESEED_ASKING);
+            assert_int_equal(mem_fs_count(w.disk[victim], ".wal"), 2);
+            teardown(&w);
+        }
+    }
+}
+
+/* The same with data that can be read: never is it taken for a part of the new beginning. */
+static void test_node_reseed_never_goes_on_with_the_old_log(void **state)
+{
+    (void)state;
+    bool old = false;
+    bool new = false;
+    for (unsigned n = 1; n < 40; n++) {
+        setup(&w, 3);
+        unsigned victim = leader(&w) % 3 + 1;
+        put_some(0, 3);
+        run(&w, 100);
+        crash(&w, victim, MEM_FS_KEEP_ALL);
+        mem_fs_stop_at(w.disk[victim], n);
+        struct node_options options = options_of(&w, victim);
+        options.reseed_stamp = 7;
+        if (start_with(&w, victim, &options) == ERR_OK)
+            crash(&w, victim, MEM_FS_LOSE_ALL);
+        struct prng prng = {.state = n};
+        mem_fs_crash(w.disk[victim], MEM_FS_LOSE_ALL, &prng);
+        start(&w, victim);
+        struct node_status status = node_status(w.node[victim], w.net.now_ms);
+        assert_true((w.node[victim]->reseed.stage == RESEED_NONE) == (status.last_index > 0));
+        old = old || status.last_index > 0;
+        new = new || status.last_index == 0;
+        node_status_deinit(&status);
+        teardown(&w);
+    }
+    assert_true(old && new);
+}
+
+static void test_node_reseed_goes_on_under_another_leader(void **state)
+{
+    (void)state;
+    for (unsigned step = 0; step < 12; step++) {
+        setup(&w, 3);
+        unsigned lead = leader(&w);
+        unsigned victim = lead % 3 + 1;
+        put_some(0, 10);
+        damage_log(victim);
+        start_reseed(victim);
+        run(&w, 30 * (uint64_t)step);
+        crash(&w, lead, MEM_FS_LOSE_ALL);
+        run(&w, 700);
+        start(&w, lead);
+        wait_for_voter(victim);
+        assert_int_equal(outcome(&w, barrier(&w, victim)), NODE_OK);
+        assert_some(victim, 10);
+        teardown(&w);
+    }
+}
+
+/* ---- what it must not do --------------------------------------------------------------------- */
+
+/* The write is on two disks; one is lost, the other is away: who never had it must not lead. */
+static void test_node_reseeded_member_helps_nobody_to_lead_without_its_data(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    unsigned victim = lead % 3 + 1;
+    unsigned other = third(lead, victim);
+    put_some(0, 3);
+    run(&w, 300);
+    crash(&w, other, MEM_FS_KEEP_ALL);
+    put_some(3, 2);
+    run(&w, 100);
+    damage_log(victim);
+    crash(&w, lead, MEM_FS_KEEP_ALL);
+    start_reseed(victim);
+    start(&w, other);
+    run(&w, 6000);
+    assert_int_equal(node_leader(w.node[other]), 0);
+    assert_int_equal(w.node[victim]->applied, 0);
+    start(&w, lead);
+    wait_for_voter(victim);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(outcome(&w, barrier(&w, i)), NODE_OK);
+        assert_some(i, 5);
+    }
+    teardown(&w);
+}
+
+static void test_node_two_of_three_reseeded_wait_and_lose_nothing(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned keeper = leader(&w);
+    put_some(0, 10);
+    unsigned lost[2] = {keeper % 3 + 1, third(keeper, keeper % 3 + 1)};
+    damage_log(lost[0]);
+    damage_log(lost[1]);
+    start_reseed(lost[0]);
+    start_reseed(lost[1]);
+    uint64_t write = put(&w, keeper, "late", "v");
+    run(&w, 5000);
+    assert_true(w.answered[write] && w.results[write].outcome != NODE_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(w.node[lost[i]]->reseed.stage, RESEED_ASKING);
+    assert_some(keeper, 10);
+    assert_int_equal(node_life(w.node[keeper]), NODE_RUNNING);
+    teardown(&w);
+}
+
+static void test_node_sole_member_is_not_reseeded(void **state)
+{
+    (void)state;
+    setup(&w, 0);
+    static const struct node_member_option self = {1, "n1:1"};
+    struct node_options options = options_of(&w, 1);
+    options.members = &self;
+    options.member_count = 1;
+    assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+    run(&w, 200);
+    assert_int_equal(outcome(&w, put(&w, 1, "k", "v")), NODE_OK);
+    crash(&w, 1, MEM_FS_KEEP_ALL);
+    options.reseed_stamp = 5;
+    assert_int_equal(start_with(&w, 1, &options), ERR_INVALID);
+    options.reseed_stamp = 0; /* and nothing has happened */
+    assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+    run(&w, 200);
+    assert_value(&w, 1, "k", "v");
+    teardown(&w);
+}
+
+/* Member 1 is re-seeded; the test itself is member 3, and what it says. */
+static uint64_t setup_asking(void)
+{
+    setup(&w, 0);
+    struct peer_options options = net_options(&w.net, 3, "test");
+    net_start_with(&w.net, 3, &options);
+    peer_set_put(w.net.set[3], 1, "n1:1");
+    start_reseed(1);
+    run(&w, 600);
+    struct peer_event event;
+    assert_true(net_wait_event(&w.net, 3, PEER_EVENT_NOTE, &event));
+    assert_int_equal(event.kind, NOTE_RESEED);
+    uint64_t number = get_u64(event.data.data);
+    peer_event_deinit(&event);
+    return number;
+}
+
+/* Does member 1 answer the message? */
+static bool is_answered(const struct floe_message *message)
+{
+    net_drop_events(&w.net, 3);
+    assert_int_equal(peer_set_send(w.net.set[3], message), ERR_OK);
+    run(&w, 100);
+    struct peer_event event;
+    bool answered = net_wait_event(&w.net, 3, PEER_EVENT_MESSAGE, &event);
+    if (answered)
+        peer_event_deinit(&event);
+    return answered;
+}
+
+static void send_answer(uint64_t number, floe_term term)
+{
+    uint8_t note[16];
+    put_u64(note, number);
+    put_u64(note + 8, term);
+    assert_int_equal(peer_set_send_note(w.net.set[3], 1, NOTE_RESEED_ANSWER, note, sizeof note),
+                     ERR_OK);
+    run(&w, 50);
+}
+
+/* The entries of a cluster of 1 and 3 whose member 1 started anew with the number. */
+static struct floe_message log_of(uint64_t number)
+{
+    static struct floe_entry entries[4];
+    const enum floe_conf_change_type types[4] = {FLOE_CONF_ADD_NODE, FLOE_CONF_ADD_NODE,
+                                                 FLOE_CONF_REMOVE_NODE, FLOE_CONF_ADD_LEARNER};
+    const floe_id ids[4] = {1, 3, 1, 1};
+    for (unsigned i = 0; i < 4; i++) {
+        struct floe_blob *context =
+            member_context_encode(ids[i] == 1 ? "n1:1" : "n3:1", i > 1 ? number : 0);
+        struct floe_conf_change_single single = {.type = types[i], .node_id = ids[i]};
+        entries[i] = (struct floe_entry){.term = i < 2 ? 1 : 5,
+                                         .index = i + 1,
+                                         .type = FLOE_ENTRY_CONF_CHANGE,
+                                         .type_set = true,
+                                         .data = floe_conf_change_encode_v1(single, context)};
+        floe_blob_unref(context);
+    }
+    return (struct floe_message){.type = FLOE_MSG_APP,
+                                 .to = 1,
+                                 .from = 3,
+                                 .term = 5,
+                                 .commit = 4,
+                                 .entries = entries,
+                                 .entry_count = 4};
+}
+
+static void drop_log(struct floe_message *m)
+{
+    for (size_t i = 0; i < m->entry_count; i++)
+        floe_entry_deinit(&m->entries[i]);
+}
+
+static struct floe_message vote_of(enum floe_message_type type, floe_term term)
+{
+    return (struct floe_message){
+        .type = type, .to = 1, .from = 3, .term = term, .index = 100, .log_term = term - 1};
+}
+
+static void assert_no_vote(floe_term term)
+{
+    struct floe_message vote = vote_of(FLOE_MSG_VOTE, term);
+    struct floe_message pre_vote = vote_of(FLOE_MSG_PRE_VOTE, term);
+    assert_false(is_answered(&vote));
+    assert_false(is_answered(&pre_vote));
+}
+
+static void test_node_while_asking_it_listens_to_the_admitting_leader_only(void **state)
+{
+    (void)state;
+    uint64_t number = setup_asking();
+    struct floe_message m = log_of(number);
+    struct floe_message beat = {.type = FLOE_MSG_HEARTBEAT, .to = 1, .from = 3, .term = 5};
+    assert_no_vote(5);
+    assert_no_vote(6);
+    assert_false(is_answered(&m));
+    assert_false(is_answered(&beat));
+    beat.commit = 1000; /* what it is counted on for is of no interest now */
+    assert_false(is_answered(&beat));
+    send_answer(number + 1, 5); /* of another try */
+    assert_false(is_answered(&m));
+    send_answer(number, 4); /* of an older term */
+    assert_false(is_answered(&m));
+    assert_int_equal(node_life(w.node[1]), NODE_RUNNING);
+    send_answer(number, 5);
+    assert_no_vote(6);
+    assert_int_equal(w.node[1]->reseed.stage, RESEED_ASKING);
+    assert_true(is_answered(&m));
+    drop_log(&m);
+    net_stop(&w.net, 3);
+    teardown(&w);
+}
+
+static void test_node_admitted_it_votes_in_later_terms_only_also_after_a_restart(void **state)
+{
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        uint64_t number = setup_asking();
+        struct floe_message m = log_of(number);
+        send_answer(number, 5);
+        assert_true(is_answered(&m));
+        drop_log(&m);
+        run(&w, 100);
+        assert_int_equal(w.node[1]->reseed.stage, RESEED_ADMITTED);
+        if (restart != 0) {
+            crash(&w, 1, MEM_FS_LOSE_ALL);
+            start(&w, 1);
+            run(&w, 600);
+        }
+        assert_no_vote(5);
+        assert_no_vote(4);
+        run(&w, 1000); /* the leader is silent */
+        struct floe_message vote = vote_of(FLOE_MSG_VOTE, 6);
+        assert_true(is_answered(&vote));
+        net_stop(&w.net, 3);
+        teardown(&w);
+    }
+}
+
+/* Its old log made it the sole voter once: that is no reason to lead now. */
+static void test_node_that_founded_the_cluster_does_not_lead_while_it_reads_that(void **state)
+{
+    (void)state;
+    uint64_t number = setup_asking();
+    struct floe_message m = log_of(number);
+    send_answer(number, 5);
+    m.entry_count = 1;
+    m.commit = 1;
+    assert_true(is_answered(&m));
+    run(&w, 3000);
+    crash(&w, 1, MEM_FS_KEEP_ALL);
+    start(&w, 1);
+    run(&w, 3000);
+    assert_int_equal(w.node[1]->applied, 1);
+    struct node_status status = node_status(w.node[1], w.net.now_ms);
+    assert_string_equal(status.role, "follower");
+    assert_int_equal(status.term, 5);
+    node_status_deinit(&status);
+    m.entry_count = 4;
+    drop_log(&m);
+    net_stop(&w.net, 3);
+    teardown(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_node_reseeded_member_is_a_learner_then_a_voter),
+        cmocka_unit_test(test_node_reseeded_again_and_again),
+        cmocka_unit_test(test_node_reseed_survives_crashes_on_the_way),
+        cmocka_unit_test(test_node_reseed_begins_whole_or_not_at_all),
+        cmocka_unit_test(test_node_reseed_never_goes_on_with_the_old_log),
+        cmocka_unit_test(test_node_reseed_goes_on_under_another_leader),
+        cmocka_unit_test(test_node_reseeded_member_helps_nobody_to_lead_without_its_data),
+        cmocka_unit_test(test_node_two_of_three_reseeded_wait_and_lose_nothing),
+        cmocka_unit_test(test_node_sole_member_is_not_reseeded),
+        cmocka_unit_test(test_node_while_asking_it_listens_to_the_admitting_leader_only),
+        cmocka_unit_test(test_node_admitted_it_votes_in_later_terms_only_also_after_a_restart),
+        cmocka_unit_test(test_node_that_founded_the_cluster_does_not_lead_while_it_reads_that),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
