@@ -248,6 +248,90 @@ static void test_node_reseed_goes_on_under_another_leader(void **state)
     }
 }
 
+static void random_step(struct prng *prng, unsigned *lost)
+{
+    unsigned i = 1 + (unsigned)prng_below(prng, 3);
+    char key[24];
+    switch (prng_below(prng, 6)) {
+    case 0: /* its process ends, or its machine */
+        if (w.node[i] != NULL)
+            crash(&w, i, (enum mem_fs_crash)prng_below(prng, MEM_FS_CRASH_COUNT));
+        return;
+    case 1:
+        if (w.node[i] == NULL)
+            start(&w, i);
+        return;
+    case 2: /* its disk; one at a time */
+        if (*lost != 0 || prng_below(prng, 3) != 0)
+            return;
+        if (w.node[i] != NULL)
+            crash(&w, i, MEM_FS_KEEP_ALL);
+        mem_fs_free(w.disk[i]);
+        w.disk[i] = mem_fs_new();
+        start_reseed(i);
+        *lost = i;
+        return;
+    default:
+        if (w.node[i] != NULL) {
+            (void)snprintf(key, sizeof key, "t%u", (unsigned)w.last_token + 1);
+            (void)put(&w, i, key, key);
+        }
+    }
+}
+
+static void start_all(void)
+{
+    for (unsigned i = 1; i <= 3; i++)
+        if (w.node[i] == NULL)
+            start(&w, i);
+}
+
+static void assert_acknowledged_is_there(unsigned at)
+{
+    char key[24];
+    for (uint64_t token = 1; token <= w.last_token; token++) {
+        (void)snprintf(key, sizeof key, "t%u", (unsigned)token);
+        if (w.answered[token] && w.results[token].outcome == NODE_OK &&
+            w.results[token].index != 0)
+            assert_value(&w, at, key, key);
+    }
+}
+
+/* Members crash at any time, and again and again one of them loses its disk. */
+static void test_node_random_crashes_and_reseeds_lose_nothing_acknowledged(void **state)
+{
+    (void)state;
+    unsigned reseeds = 0;
+    for (uint64_t seed = 1; seed <= 25; seed++) {
+        struct prng prng = {.state = seed};
+        unsigned lost = 0;
+        setup(&w, 0);
+        w.snapshot_entries = seed % 2 == 0 ? 20 : 0;
+        start_all();
+        (void)leader(&w);
+        for (int step = 0; step < 120; step++) {
+            unsigned before = lost;
+            random_step(&prng, &lost);
+            reseeds += before == 0 && lost != 0;
+            run(&w, 10 * prng_below(&prng, 30));
+            if (lost != 0 && w.node[lost] != NULL && is_voter(lost, lost) &&
+                w.node[lost]->reseed.stage != RESEED_ASKING)
+                lost = 0;
+        }
+        start_all();
+        run(&w, 3000);
+        if (lost != 0)
+            wait_for_voter(lost);
+        for (unsigned i = 1; i <= 3; i++) {
+            assert_int_equal(node_life(w.node[i]), NODE_RUNNING);
+            assert_int_equal(outcome(&w, barrier(&w, i)), NODE_OK);
+            assert_acknowledged_is_there(i);
+        }
+        teardown(&w);
+    }
+    assert_true(reseeds > 25);
+}
+
 /* ---- what it must not do --------------------------------------------------------------------- */
 
 /* The write is on two disks; one is lost, the other is away: who never had it must not lead. */
@@ -494,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_node_reseed_begins_whole_or_not_at_all),
         cmocka_unit_test(test_node_reseed_never_goes_on_with_the_old_log),
         cmocka_unit_test(test_node_reseed_goes_on_under_another_leader),
+        cmocka_unit_test(test_node_random_crashes_and_reseeds_lose_nothing_acknowledged),
         cmocka_unit_test(test_node_reseeded_member_helps_nobody_to_lead_without_its_data),
         cmocka_unit_test(test_node_two_of_three_reseeded_wait_and_lose_nothing),
         cmocka_unit_test(test_node_sole_member_is_not_reseeded),
