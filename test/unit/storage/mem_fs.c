@@ -212,8 +212,8 @@ static bool is_in_folder(const char *path, const char *folder)
     return strncmp(path, folder, len) == 0 && path[len] == '/';
 }
 
-/* The changes of names in one folder become durable, in their order; the others go on waiting (those
- * in a folder that has moved: under its new name). */
+/* The changes of names in one folder become durable, in their order; the others go on waiting
+ * (those in a folder that has moved: under its new name). */
 static void settle_folder(struct mem_fs *fs, const char *folder)
 {
     size_t kept = 0;
