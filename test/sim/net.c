@@ -139,7 +139,8 @@ static void take_output(struct world *world, struct net_wire *wire, unsigned sid
         struct net_chunk *chunk = mem_calloc(1, sizeof *chunk);
         (void)evbuffer_remove(output, buf_reserve(&chunk->bytes, len), len);
         chunk->bytes.len = len;
-        promise_read(&world->machine[wire->end[side].machine].promise, &lane->reader, &chunk->bytes);
+        promise_read(&world->machine[wire->end[side].machine].promise, &lane->reader,
+                     &chunk->bytes);
         maybe_flip(world, &chunk->bytes);
         world->net.bytes += len;
         lane_push(world, wire, side, chunk);

@@ -1,9 +1,10 @@
 """The planted bugs: name, then for each place the file below src, what stands there, and what the bug makes of it.
 
 Left out, since nothing can come of them here: committing with half of an even number (it still meets every majority
-that votes); taking a late answer of the own disk for the entry that has replaced the written one (the answer to the leader
-is held by the log's position, and the log in memory has every entry at once); cutting the log behind every append that matches (a stream keeps the
-order of appends, and after a new connection the leader sends at least as much as before).
+that votes); taking a late answer of the own disk for the entry that has replaced the written one (the answer to the
+leader is held by the log's position, and the log in memory has every entry at once); cutting the log behind every
+append that matches (a stream keeps the order of appends, and after a new connection the leader sends at least as much
+as before).
 """
 
 BUGS = [
