@@ -315,8 +315,29 @@ void check_describe(struct world *world)
     }
 }
 
+/* A read that may see the past sees something that was, with the revision that it had. */
+static void check_stale(struct world *world)
+{
+    const struct clients *clients = &world->clients;
+    for (size_t i = 0; i < clients->count; i++) {
+        const struct history_op *read = &clients->history[i];
+        if (!read->stale || !read->op.known || read->op.value == 0)
+            continue;
+        for (size_t k = 0; k < clients->count; k++) {
+            const struct history_op *write = &clients->history[k];
+            if (write->op.kind == LINEAR_READ || write->op.value != read->op.value)
+                continue;
+            if (write->op.invoked > read->op.returned || write->dropped ||
+                (write->op.known && write->op.revision != read->op.revision))
+                check_fail(world, "a stale read of k%" PRIu64 " saw what never was there",
+                           read->op.key);
+        }
+    }
+}
+
 void check_history(struct world *world)
 {
+    check_stale(world);
     check_order(world);
     check_linear(world);
 }

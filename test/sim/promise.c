@@ -68,8 +68,6 @@ void promise_check(struct machine *machine)
     const struct promise *promise = &machine->promise;
     struct floe_basic_status status = floe_raft_basic_status(machine->node->raft);
     const struct floe_hard_state *hs = &status.hard_state;
-    if (machine->flipped)
-        return;
     if (hs->term < promise->vote_term ||
         (hs->term == promise->vote_term && hs->vote != promise->vote))
         check_fail(machine->world,
