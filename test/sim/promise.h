@@ -1,7 +1,8 @@
 /*
  * What a member has told others: votes that it gave, entries that it has. Read from the bytes that
- * leave its process, and compared with what its disk gives back at the next start. A promise that
- * is forgotten costs nothing in most runs; so it is noticed at once, not when it does harm.
+ * leave its process, and compared with what it has in memory after each turn, and so with what its
+ * disk gave back after a start. A promise that is forgotten costs nothing in most runs; so it is
+ * noticed at once, not when it does harm.
  */
 #ifndef TEST_SIM_PROMISE_H
 #define TEST_SIM_PROMISE_H
