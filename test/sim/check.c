@@ -132,6 +132,43 @@ static void check_leader(struct world *world, struct machine *machine,
     check_completeness(world, machine, status);
 }
 
+/* Only entries of the own term are committed by counting (thesis 3.6.2). */
+static void check_commit(struct world *world, const struct machine *machine,
+                         const struct floe_basic_status *status)
+{
+    floe_term term = status->hard_state.term;
+    floe_index commit = status->hard_state.commit;
+    if (status->soft_state.state != FLOE_STATE_LEADER || machine->seen.led != term ||
+        commit == machine->seen.commit)
+        return;
+    floe_term own = floe_raft_term_at(machine->node->raft, commit);
+    if (own != 0 && own != term)
+        check_fail(world,
+                   "member %u, leader of term %" PRIu64 ", has committed up to %" PRIu64
+                   ", an entry of term %" PRIu64,
+                   machine->id, term, commit, own);
+}
+
+/* What a leader believes of others is so, unless they have gone on to a later term. */
+static void check_match(struct world *world, const struct machine *machine)
+{
+    const struct floe_raft *raft = machine->node->raft;
+    for (size_t i = 0; raft->state == FLOE_STATE_LEADER && i < raft->trk.progress.count; i++) {
+        const struct raft_progress *pr = &raft->trk.progress.item[i];
+        const struct machine *other = &world->machine[pr->id];
+        if (other->node == NULL || other->node->raft->term > raft->term)
+            continue;
+        floe_term theirs = floe_raft_term_at(other->node->raft, pr->match);
+        floe_term ours = floe_raft_term_at(raft, pr->match);
+        if (pr->match > raft_log_last_index(&other->node->raft->log) ||
+            (theirs != 0 && ours != 0 && theirs != ours))
+            check_fail(world,
+                       "leader %u of term %" PRIu64 " believes that member %" PRIu64
+                       " has its log up to %" PRIu64,
+                       machine->id, raft->term, pr->id, pr->match);
+    }
+}
+
 static uint64_t mix(uint64_t hash, uint64_t number)
 {
     hash = (hash ^ number) * UINT64_C(0x9e3779b97f4a7c15);
@@ -228,7 +265,10 @@ void check_turn(struct world *world, struct machine *machine)
     const char *broken = raft_check_invariants(node->raft);
     if (broken != NULL)
         check_fail(world, "%s (member %u)", broken, machine->id);
+    check_commit(world, machine, &status);
     check_monotony(world, machine, &status);
+    check_match(world, machine);
+    promise_check(machine);
     check_applied(world, machine);
     check_leader(world, machine, &status);
     check_bounds(world, machine);
@@ -315,8 +355,29 @@ void check_describe(struct world *world)
     }
 }
 
+/* A read that may see the past sees something that was, with the revision that it had. */
+static void check_stale(struct world *world)
+{
+    const struct clients *clients = &world->clients;
+    for (size_t i = 0; i < clients->count; i++) {
+        const struct history_op *read = &clients->history[i];
+        if (!read->stale || !read->op.known || read->op.value == 0)
+            continue;
+        for (size_t k = 0; k < clients->count; k++) {
+            const struct history_op *write = &clients->history[k];
+            if (write->op.kind == LINEAR_READ || write->op.value != read->op.value)
+                continue;
+            if (write->op.invoked > read->op.returned || write->dropped ||
+                (write->op.known && write->op.revision != read->op.revision))
+                check_fail(world, "a stale read of k%" PRIu64 " saw what never was there",
+                           read->op.key);
+        }
+    }
+}
+
 void check_history(struct world *world)
 {
+    check_stale(world);
     check_order(world);
     check_linear(world);
 }

@@ -32,7 +32,8 @@ static void forget_changes(struct disk_file *file, size_t count)
     for (size_t i = 0; i < count; i++)
         buf_deinit(&file->changes[i].data);
     file->change_count -= count;
-    memmove(file->changes, file->changes + count, file->change_count * sizeof *file->changes);
+    if (file->change_count > 0)
+        memmove(file->changes, file->changes + count, file->change_count * sizeof *file->changes);
 }
 
 static bool is_zeros(const struct buf *data)

@@ -148,6 +148,16 @@ static void on_refusal(struct machine *machine, enum err err, const char *why)
     }
 }
 
+/* The power goes while it starts, or soon after. */
+static void maybe_stop_early(struct machine *machine)
+{
+    struct world *world = machine->world;
+    if (world->healing || world->plan.weight[FAULT_POWER_AT] == 0 || world_below(world, 6) != 0)
+        return;
+    disk_stop_at(machine->disk, 1 + (unsigned)world_below(world, 25));
+    world->counts.faults[FAULT_POWER_AT]++;
+}
+
 void machine_start(struct machine *machine)
 {
     struct world *world = machine->world;
@@ -158,6 +168,7 @@ void machine_start(struct machine *machine)
     machine->turn_us = SIM_NEVER;
     disk_manner(machine->disk)->now_us = world->now_us;
     world->counts.starts++;
+    maybe_stop_early(machine);
     struct node_member_option members[SIM_MACHINES];
     struct node_options options = machine_options(machine, members);
     struct buf why = {0};
@@ -169,6 +180,7 @@ void machine_start(struct machine *machine)
         struct api_limits limits = {.key_bytes = 1024, .value_bytes = 1 << 20};
         machine->api = api_new(machine->node, &limits, &machine->logger);
         machine->state = MACHINE_UP;
+        promise_check(machine);
         machine->dead_silent = false;
         machine->free_us = world->now_us + disk_take_waited_us(machine->disk);
         (void)disk_take_bytes(machine->disk);

@@ -39,6 +39,8 @@ static void wire_free(struct net_wire *wire)
         wire->end[s] = (struct net_end){0};
         wire->lane[s].last_us = wire->lane[s].sent_us = 0;
         wire->lane[s].stalled = wire->lane[s].closed = false;
+        buf_deinit(&wire->lane[s].reader.rest);
+        wire->lane[s].reader = (struct promise_reader){0};
     }
     wire->serial = 0;
     wire->accepted = false;
@@ -137,6 +139,8 @@ static void take_output(struct world *world, struct net_wire *wire, unsigned sid
         struct net_chunk *chunk = mem_calloc(1, sizeof *chunk);
         (void)evbuffer_remove(output, buf_reserve(&chunk->bytes, len), len);
         chunk->bytes.len = len;
+        promise_read(&world->machine[wire->end[side].machine].promise, &lane->reader,
+                     &chunk->bytes);
         maybe_flip(world, &chunk->bytes);
         world->net.bytes += len;
         lane_push(world, wire, side, chunk);

@@ -8,6 +8,7 @@
 
 #include "peer/peer.h"
 #include "plan.h"
+#include "promise.h"
 
 #include <sys/queue.h>
 
@@ -32,6 +33,7 @@ struct net_lane { /* away from end i of the wire, towards end 1 - i */
     uint64_t sent_us; /* when the last byte is on the line */
     bool stalled;     /* its first chunk came at a blocked direction */
     bool closed;      /* what is written now goes nowhere */
+    struct promise_reader reader;
 };
 
 struct net_end {

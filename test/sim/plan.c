@@ -88,6 +88,16 @@ static void draw_world(struct plan *plan, struct prng *prng)
         plan->sync_us = most_us / 4;
 }
 
+/* Connections come and go faster than leaders do: many terms, whose messages arrive late. */
+static void make_restless(struct plan *plan)
+{
+    for (unsigned i = FAULT_ISOLATE; i <= FAULT_CUT; i++)
+        plan->weight[i] = 8;
+    plan->fault_us = 500 * (uint64_t)plan->election_ms;
+    if (plan->fault_us < plan->chaos_us / 300)
+        plan->fault_us = plan->chaos_us / 300;
+}
+
 static void draw_faults(struct plan *plan, struct prng *prng)
 {
     for (unsigned i = 0; i < FAULT_COUNT; i++)
@@ -100,9 +110,11 @@ static void draw_faults(struct plan *plan, struct prng *prng)
     if (plan->members == 1)
         for (unsigned i = FAULT_ISOLATE; i <= FAULT_PARTIAL; i++)
             plan->weight[i] = 0;
+    plan->fault_us = plan->chaos_us / PICK(prng, 3, 10, 20, 40, 80);
+    if (plan->members > 2 && prng_below(prng, 5) == 0)
+        make_restless(plan);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         plan->weights += plan->weight[i];
-    plan->fault_us = plan->chaos_us / PICK(prng, 3, 10, 20, 40, 80);
 }
 
 void plan_draw(struct plan *plan, uint64_t seed)

@@ -28,7 +28,8 @@ struct wanted {
 
 static struct world world;
 static struct counts total;
-static char running[96]; /* said if the process is ended by the seed */
+static uint64_t total_complex; /* histories that took too long to judge */
+static char running[96];       /* said if the process is ended by the seed */
 
 /* ---- a seed that ends the process ------------------------------------------------------------ */
 
@@ -86,6 +87,7 @@ static bool run_seed(uint64_t seed, bool show, uint64_t *sum, char *why, size_t 
     bool ok = world_run(&world, seed, show);
     *sum = world.trace.sum;
     (void)snprintf(why, size, "%s", world.check.why);
+    total_complex += world.check.too_complex;
     add_counts(&world.counts);
     world_deinit(&world);
     return ok;
@@ -130,8 +132,8 @@ static void report(uint64_t seeds, uint64_t failed, double passed_s)
                  total.events, total.turns, total.starts, total.elections, total.members_added,
                  total.members_removed);
     (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64
-                 "\nfaults:",
-                 total.requests, total.known, total.refused, total.unknown);
+                 "; histories too complex to judge %" PRIu64 "\nfaults:",
+                 total.requests, total.known, total.refused, total.unknown, total_complex);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         (void)printf(" %s %" PRIu64, fault_name((enum fault)i), total.faults[i]);
     (void)printf("\n%" PRIu64 " passed, %" PRIu64 " failed\n", seeds - failed, failed);

@@ -45,6 +45,7 @@ struct machine {
     struct api *api;
     struct logger logger;
     struct check_node seen;
+    struct promise promise; /* of all its lives */
     char address[16];
     char name[16];
 };

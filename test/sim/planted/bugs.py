@@ -1,7 +1,10 @@
 """The planted bugs: name, then for each place the file below src, what stands there, and what the bug makes of it.
 
-Left out, since nothing can come of them here: cutting the log behind every append that matches (a stream keeps the
-order of appends, and after a new connection the leader sends at least as much as before).
+Left out, since nothing can come of them here: committing with half of an even number (it still meets every majority
+that votes); taking a late answer of the own disk for the entry that has replaced the written one (the answer to the
+leader is held by the log's position, and the log in memory has every entry at once); cutting the log behind every
+append that matches (a stream keeps the order of appends, and after a new connection the leader sends at least as much
+as before).
 """
 
 BUGS = [
@@ -44,10 +47,13 @@ BUGS = [
       "return id.term >= own.term;")),
     ("votes twice in a term",
      ("raft/election.c", "(r->vote == FLOE_ID_NONE && r->lead == FLOE_ID_NONE)", "true")),
-    ("takes a late acknowledgement of an index for the entry that has replaced it (ABA)",
-     ("raft/unstable.c", "if (term != id.term) {", "if (false) {")),
-    ("a majority is half",
-     ("raft/quorum.c", "sorted[count - (count / 2 + 1)]", "sorted[count - (count + 1) / 2]")),
+    ("takes an acknowledgement of an earlier term for one of the entry that stands there now (ABA)",
+     ("raft/step.c", "    } else if (m->type == FLOE_MSG_PRE_VOTE) {\n        reject_old",
+      "    } else if (m->type == FLOE_MSG_APP_RESP && r->state == FLOE_STATE_LEADER) {\n"
+      "        (void)!raft_step_leader(r, m);\n"
+      "    } else if (m->type == FLOE_MSG_PRE_VOTE) {\n        reject_old")),
+    ("one less than a majority commits",
+     ("raft/quorum.c", "sorted[count - (count / 2 + 1)]", "sorted[count - (count > 1 ? count / 2 : 1)]")),
     ("a learner's vote counts",
      ("raft/tracker.c", "pr->is_learner ? NULL : find_vote(trk, pr->id)", "find_vote(trk, pr->id)"),
      ("raft/tracker.c", "    return raft_joint_vote(&trk->config.incoming, &trk->config.outgoing, ballot_of,",

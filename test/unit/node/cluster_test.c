@@ -98,6 +98,36 @@ static void test_node_power_cut_of_all_loses_nothing_acknowledged(void **state)
         cut_power_of_all(entries);
 }
 
+static void start_alone(void)
+{
+    struct node_options options = options_of(&w, 1);
+    options.member_count = 1;
+    assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+}
+
+static void test_node_first_start_cut_off_at_any_write_is_made_good(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 160; i++) {
+        enum mem_fs_crash kind = i % 2 == 0 ? MEM_FS_PREFIX : MEM_FS_SCATTER;
+        setup(&w, 0);
+        w.starts = i; /* other pieces survive */
+        struct node_options options = options_of(&w, 1);
+        options.member_count = 1;
+        mem_fs_stop_at(w.disk[1], 1 + i % 20);
+        struct prng prng = {.state = i};
+        if (start_with(&w, 1, &options) == ERR_OK) {
+            run(&w, 100);
+            crash(&w, 1, kind);
+        } else {
+            mem_fs_crash(w.disk[1], kind, &prng);
+        }
+        start_alone();
+        assert_int_equal(outcome(&w, put(&w, 1, "k", "v")), NODE_OK);
+        teardown(&w);
+    }
+}
+
 static void test_node_read_waits_until_what_it_must_see_is_applied(void **state)
 {
     (void)state;
@@ -274,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_node_write_at_any_member_is_read_at_every_member),
         cmocka_unit_test(test_node_write_is_not_answered_before_a_majority_has_synced),
         cmocka_unit_test(test_node_power_cut_of_all_loses_nothing_acknowledged),
+        cmocka_unit_test(test_node_first_start_cut_off_at_any_write_is_made_good),
         cmocka_unit_test(test_node_read_waits_until_what_it_must_see_is_applied),
         cmocka_unit_test(test_node_without_leader_answers_not_done),
         cmocka_unit_test(test_node_proposal_of_a_deposed_leader_ends_once),

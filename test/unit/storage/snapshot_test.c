@@ -199,6 +199,28 @@ static void test_snapshot_folder_release_keeps_what_is_not_older(void **state)
     assert_int_equal(older, 0);
 }
 
+/* The process dies between the rename and the sync of the directory; the next one counts on the
+ * snapshot, then the power goes. */
+static void test_snapshot_name_is_durable_once_the_folder_was_opened(void **state)
+{
+    struct fixture *f = *state;
+    struct snapshot_writer *writer = open_writer(f, 7);
+    assert_int_equal(snapshot_writer_finish(writer, TOKEN), ERR_OK);
+    uint64_t token;
+    enum err outcome;
+    assert_true(f->fs.ops->sync_poll(f->fs.ctx, &token, &outcome));
+    mem_fs_stop_at(f->disk, 2);
+    assert_int_equal(snapshot_writer_commit(writer), ERR_IO);
+    struct prng prng = {.state = 1};
+    mem_fs_crash(f->disk, MEM_FS_KEEP_ALL, &prng);
+    for (int start = 0; start < 2; start++) {
+        floe_index newest = 0;
+        assert_int_equal(snapshot_folder_open(f->fs, NULL, &newest), ERR_OK);
+        assert_int_equal(newest, 7);
+        mem_fs_crash(f->disk, MEM_FS_LOSE_ALL, &prng);
+    }
+}
+
 static void test_snapshot_abort_removes_the_file(void **state)
 {
     struct fixture *f = *state;
@@ -419,6 +441,7 @@ int main(void)
         TEST(test_snapshot_reader_survives_removal),
         TEST(test_snapshot_folder_finds_newest_and_removes_remnants),
         TEST(test_snapshot_folder_release_keeps_what_is_not_older),
+        TEST(test_snapshot_name_is_durable_once_the_folder_was_opened),
         TEST(test_snapshot_abort_removes_the_file),
         TEST(test_snapshot_failed_write_is_reported),
         TEST(test_snapshot_failed_rename_leaves_no_file),
