@@ -401,6 +401,9 @@ bool marks_has(const struct node *node, const char *name);
 void rollback_tick(struct node *node);
 void rollback_forget(struct node *node, floe_id id); /* it starts anew */
 void rollback_on_connected(struct node *node, floe_id id);
+/* history.c: a MsgApp that shows that our log is not the cluster's is the end. */
+void history_check(struct node *node, const struct floe_message *message);
+
 /* from says that we have acknowledged all up to counted, and it is committed: if that is not in the
  * log, this is the end. */
 void rollback_check(struct node *node, floe_id from, floe_index counted);

@@ -105,6 +105,8 @@ static void on_message(struct node *node, const struct floe_message *message)
         return;
     if (message->type == FLOE_MSG_HEARTBEAT)
         rollback_check(node, message->from, message->commit);
+    if (message->type == FLOE_MSG_APP)
+        history_check(node, message);
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
         node->leader_commit = message->commit;
     if (message->type == FLOE_MSG_READ_INDEX && reads_come_too_early(node))

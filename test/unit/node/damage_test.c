@@ -182,6 +182,41 @@ static void test_node_heartbeat_beyond_the_log_ends_the_member_in_order(void **s
     }
 }
 
+/* Added, but started without join: it founds a cluster of its own, and is told so by its end. */
+static void test_node_that_should_have_joined_ends_and_says_so(void **state)
+{
+    (void)state;
+    setup(&w, 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        struct node_options options = options_of(&w, i);
+        options.member_count = 2;
+        assert_int_equal(start_with(&w, i, &options), ERR_OK);
+    }
+    unsigned lead = leader(&w);
+    assert_int_equal(outcome(&w, put(&w, lead, "k", "v")), NODE_OK);
+    uint64_t token = ++w.last_token;
+    node_add_member(w.node[lead], token, 3, "n3:1", w.net.now_ms);
+    assert_int_equal(outcome(&w, token), NODE_OK);
+    for (int starts = 0; starts < 2; starts++) { /* and again, since nothing has changed */
+        start(&w, 3);
+        run(&w, 3000);
+        assert_int_equal(node_life(w.node[3]), NODE_FAILED);
+        assert_true(node_is_damaged(w.node[3]));
+        assert_non_null(strstr(node_failure(w.node[3]), "not the cluster's"));
+        assert_non_null(strstr(node_failure(w.node[3]), "join = true"));
+        crash(&w, 3, MEM_FS_KEEP_ALL);
+    }
+    struct node_options options = options_of(&w, 3);
+    options.join = true;
+    mem_fs_free(w.disk[3]);
+    w.disk[3] = mem_fs_new();
+    options.fs = mem_fs_table(w.disk[3]);
+    assert_int_equal(start_with(&w, 3, &options), ERR_OK);
+    run(&w, 3000);
+    assert_value(&w, 3, "k", "v");
+    teardown(&w);
+}
+
 /* ---- damaged snapshots ----------------------------------------------------------------------- */
 
 static const struct node_member_option self_only = {1, "n1:1"};
@@ -441,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_node_with_an_old_directory_learns_it_from_who_led_once),
         cmocka_unit_test(test_node_that_is_honestly_behind_goes_on),
         cmocka_unit_test(test_node_heartbeat_beyond_the_log_ends_the_member_in_order),
+        cmocka_unit_test(test_node_that_should_have_joined_ends_and_says_so),
         cmocka_unit_test(test_node_keeps_the_two_newest_snapshots),
         cmocka_unit_test(test_node_damaged_snapshot_falls_back_to_the_one_before_and_the_log),
         cmocka_unit_test(test_node_damaged_snapshot_is_no_trouble_at_the_next_start_either),
