@@ -96,7 +96,8 @@ static void remove_member(struct node *node, floe_id id)
     rollback_forget(node, id);
     if (id == node->options.id)
         return; /* seen by apply_conf_change's caller, after the core has taken it */
-    if (node_is_leader(node))
+    bool alone = node->conf_state.voters.count == 1 && node->conf_state.voters_outgoing.count == 0;
+    if (node_is_leader(node) || alone) /* alone: it waits for our word, whoever led */
         changes_say_farewell(node, id);
     else
         peer_set_remove(node->peers, id, true);
@@ -156,7 +157,7 @@ static void apply_conf_change(struct node *node, const struct floe_entry *entry)
     }
     changes_on_applied(node, entry->index, entry->term);
     if (was_member && members_find(&node->members, node->options.id) == NULL)
-        changes_on_self_removed(node, entry, "this member was removed from the cluster");
+        changes_begin_leaving(node, entry);
     floe_conf_change_deinit(&change);
 }
 

@@ -312,7 +312,11 @@ void changes_say_farewell(struct node *node, floe_id id)
     node->farewells = mem_grow(node->farewells, node->farewell_count, &node->farewell_cap,
                                sizeof *node->farewells);
     node->farewells[node->farewell_count++] =
-        (struct farewell){.id = id, .until_ms = node->now_ms + NODE_FAREWELL_MS, .next_ms = 0};
+        (struct farewell){.id = id,
+                          .position = wal_appended(node->wal),
+                          .until_ms = node->now_ms + NODE_FAREWELL_MS,
+                          .next_ms = 0};
+    node->sync_wanted = true; /* of the commit index that removes it */
 }
 
 static void end_farewell(struct node *node, size_t at)
@@ -337,7 +341,8 @@ static void say_farewells(struct node *node)
         struct farewell *farewell = &node->farewells[i];
         if (node->now_ms >= farewell->until_ms) {
             end_farewell(node, i);
-        } else if (node->now_ms >= farewell->next_ms) {
+        } else if (node->now_ms >= farewell->next_ms &&
+                   wal_durable(node->wal) >= farewell->position) {
             farewell->next_ms = node->now_ms + 2 * (uint64_t)node->options.heartbeat_ms;
             uint8_t id[8];
             put_u64(id, farewell->id);
@@ -354,6 +359,8 @@ void changes_tick(struct node *node)
     rollback_tick(node);
     reseed_tick(node);
     say_farewells(node);
+    if (node->leaving_until_ms != 0 && node->now_ms >= node->leaving_until_ms)
+        changes_on_self_removed(node, "nobody has said that this removed member may go");
 }
 
 /* ---- being removed --------------------------------------------------------------------------- */
@@ -364,12 +371,8 @@ bool changes_was_self_removed(const struct node *node)
     return marks_has(node, REMOVED_FILE);
 }
 
-void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how)
+static void end_removals_of_self(struct node *node, const struct floe_entry *entry)
 {
-    if (node->life != NODE_RUNNING)
-        return;
-    log_info(node->logger, "%s id=%" PRIu64 ": stopping for good", how, node->options.id);
-    marks_put(node, REMOVED_FILE, how);
     struct waiter *waiter = TAILQ_FIRST(&node->waiters.all);
     while (waiter != NULL) {
         struct waiter *next = TAILQ_NEXT(waiter, in_all);
@@ -382,5 +385,26 @@ void changes_on_self_removed(struct node *node, const struct floe_entry *entry, 
     }
     requests_end_all(node);
     reads_end_all(node);
+}
+
+/* Of two voters, the other one needs our vote until its disk says that we are gone: were we to end
+ * at once and it to lose power, it could never be elected again. */
+void changes_begin_leaving(struct node *node, const struct floe_entry *entry)
+{
+    if (node->life != NODE_RUNNING || node->leaving_until_ms != 0)
+        return;
+    log_info(node->logger, "this member was removed from the cluster id=%" PRIu64 ": leaving",
+             node->options.id);
+    node->leaving_until_ms = node->now_ms + NODE_FAREWELL_MS;
+    end_removals_of_self(node, entry);
+}
+
+void changes_on_self_removed(struct node *node, const char *how)
+{
+    if (node->life != NODE_RUNNING)
+        return;
+    log_info(node->logger, "%s id=%" PRIu64 ": stopping for good", how, node->options.id);
+    marks_put(node, REMOVED_FILE, how);
+    end_removals_of_self(node, NULL);
     node->life = NODE_REMOVED;
 }

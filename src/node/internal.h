@@ -109,6 +109,7 @@ struct loading {
 /* A member that was removed and must hear of it (changes.c). */
 struct farewell {
     floe_id id;
+    uint64_t position; /* in the log: not before that is durable */
     uint64_t until_ms;
     uint64_t next_ms;
 };
@@ -254,6 +255,7 @@ struct node {
     struct farewell *farewells;
     size_t farewell_count;
     size_t farewell_cap;
+    uint64_t leaving_until_ms; /* we were removed and stay until somebody lets us go; 0: no */
     uint64_t promote_ms;
     bool change_answered;    /* a change waits only for its index to be applied here */
     floe_index promote_goal; /* commit at the last look; a learner that has it is caught up */
@@ -390,7 +392,11 @@ void changes_tick(struct node *node);
 bool changes_was_self_removed(const struct node *node);
 /* This member is out: remembers it on disk, ends everything. entry removed it; NULL: the entry was
  * not seen here (a snapshot or another member says so). */
-void changes_on_self_removed(struct node *node, const struct floe_entry *entry, const char *how);
+void changes_on_self_removed(struct node *node, const char *how);
+/* Our own removal was applied here: nothing is taken any more, but the others may still need us. */
+void changes_begin_leaving(struct node *node, const struct floe_entry *entry);
+/* Stopping, leaving or ended: requests are refused with requests_end_text. */
+bool requests_are_over(const struct node *node);
 
 /* marks.c */
 /* A small file in the data directory, durable. A failure is logged. */

@@ -177,6 +177,8 @@ static void judge_readiness(const struct node *node, struct node_status *out)
         out->reason = "being re-seeded: does not count yet";
     else if (members_find(&node->members, node->options.id) == NULL)
         out->reason = "not a member of a cluster yet";
+    else if (node->leaving_until_ms != 0)
+        out->reason = "removed from the cluster";
     else if (node->stopping)
         out->reason = "stopping";
     else if (node->disk.state == NODE_DISK_STUCK)

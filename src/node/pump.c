@@ -144,7 +144,7 @@ static void on_note(struct node *node, const struct peer_event *event)
             break;
         if (peer_set_send_note(node->peers, event->id, NOTE_REMOVED_ACK, NULL, 0) != ERR_OK)
             log_debug(node->logger, "note lost to=%" PRIu64, event->id);
-        changes_on_self_removed(node, NULL, "this member was removed from the cluster");
+        changes_on_self_removed(node, "this member was removed from the cluster");
         return;
     case NOTE_REMOVED_ACK: changes_on_removed_ack(node, event->id); return;
     case NOTE_REACHED:
@@ -189,7 +189,7 @@ static void on_connected(struct node *node, floe_id id)
 static void on_refused(struct node *node, const struct peer_event *event)
 {
     if (event->kind == PEER_REFUSED_REMOVED)
-        changes_on_self_removed(node, NULL, "another member says: removed from the cluster");
+        changes_on_self_removed(node, "another member says: removed from the cluster");
 }
 
 static void on_event(struct node *node, struct peer_event *event)

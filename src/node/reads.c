@@ -14,7 +14,7 @@
 void node_read(struct node *node, uint64_t token, uint64_t now_ms)
 {
     struct node_result refused = {.token = token, .outcome = NODE_NOT_DONE};
-    if (node->stopping || node->life != NODE_RUNNING) {
+    if (requests_are_over(node)) {
         refused.text = requests_end_text(node);
         requests_push_result(node, refused);
         return;

@@ -53,7 +53,7 @@ void requests_result(struct node *node, struct waiter *waiter, struct node_resul
 static bool refuse_at_once(struct node *node, uint64_t token, size_t bytes)
 {
     struct node_result result = {.token = token, .outcome = NODE_NOT_DONE};
-    if (node->stopping || node->life != NODE_RUNNING) {
+    if (requests_are_over(node)) {
         result.text = requests_end_text(node);
     } else if (node->waiters.bytes + bytes > node->options.pending_bytes) {
         result.outcome = NODE_OVERLOADED;
@@ -293,8 +293,15 @@ void requests_expire(struct node *node)
                                                         : "the leader could not take it in time");
 }
 
+bool requests_are_over(const struct node *node)
+{
+    return node->stopping || node->leaving_until_ms != 0 || node->life != NODE_RUNNING;
+}
+
 const char *requests_end_text(const struct node *node)
 {
+    if (node->leaving_until_ms != 0 || node->life == NODE_REMOVED)
+        return "this member was removed from the cluster";
     return node->life == NODE_FAILED ? "this member has failed" : "this member is stopping";
 }
 

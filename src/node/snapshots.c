@@ -276,7 +276,7 @@ static void finish_loading(struct node *node)
     reseed_on_members(node);
     bool member = members_find(&node->members, node->options.id) != NULL;
     if (!member && members_was_removed(&node->members, node->options.id))
-        changes_on_self_removed(node, NULL, "this member was removed from the cluster");
+        changes_on_self_removed(node, "this member was removed from the cluster");
 }
 
 /* One record of the file; true when the store is complete. */

@@ -96,9 +96,7 @@ bool operator_change_members(struct world *world)
         return true;
     }
     id = 1 + (unsigned)world_below(world, SIM_MACHINES);
-    /* One of two takes the majority with it if it hears of the commit first and ends: the other
-     * cannot be elected then. That is as in the thesis (4.2.2), and not for a simulator to find. */
-    if (lasting_voters(world) < 3)
+    if (lasting_voters(world) < 2) /* the last one stays */
         return false;
     if (world->machine[id].state == MACHINE_UNUSED || world->machine[id].removal_asked)
         return false;

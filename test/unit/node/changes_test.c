@@ -217,6 +217,39 @@ static void test_node_joins_at_once_through_who_does_not_lead(void **state)
     }
 }
 
+/* Of two voters one is removed; at the moment when it knows, the other one loses power. */
+static void test_node_removed_voter_of_two_stays_until_the_other_has_it_on_disk(void **state)
+{
+    (void)state;
+    for (unsigned later = 0; later < 8; later++) {
+        setup(&w, 0);
+        for (unsigned i = 1; i <= 2; i++) {
+            struct node_options options = options_of(&w, i);
+            options.member_count = 2;
+            assert_int_equal(start_with(&w, i, &options), ERR_OK);
+        }
+        unsigned lead = leader(&w);
+        unsigned victim = 3 - lead;
+        run(&w, 500);
+        uint64_t token = ++w.last_token;
+        node_remove_member(w.node[lead], token, victim, w.net.now_ms);
+        for (int tries = 0; tries < 100 && w.node[victim]->leaving_until_ms == 0 &&
+                            node_life(w.node[victim]) == NODE_RUNNING;
+             tries++)
+            run(&w, 10);
+        run(&w, 10 * later);
+        crash(&w, lead, MEM_FS_LOSE_ALL);
+        run(&w, 300);
+        struct node_options options = options_of(&w, lead);
+        options.member_count = 2;
+        assert_int_equal(start_with(&w, lead, &options), ERR_OK);
+        assert_int_equal(outcome(&w, put(&w, lead, "k", "v")), NODE_OK);
+        run(&w, 1000);
+        assert_int_equal(node_life(w.node[victim]), NODE_REMOVED);
+        teardown(&w);
+    }
+}
+
 /* The leader's change is lost with its log's tail; then it leads again. */
 static void test_node_change_that_was_lost_is_not_under_way_for_ever(void **state)
 {
@@ -263,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_change_that_was_lost_is_not_under_way_for_ever),
+        cmocka_unit_test(test_node_removed_voter_of_two_stays_until_the_other_has_it_on_disk),
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),
         cmocka_unit_test(test_node_member_change_tells_its_place_in_the_log_at_any_member),
