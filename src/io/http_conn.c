@@ -105,8 +105,8 @@ static void begin_request(struct http_conn *conn, uint64_t now_ms)
     conn->first_line_bytes = 0;
     conn->has_first_line = false;
     conn->has_nul = false;
-    conn->matched_bytes = 0;
-    conn->is_chunked = false;
+    memset(conn->matched_bytes, 0, sizeof conn->matched_bytes);
+    memset(conn->has_framing, 0, sizeof conn->has_framing);
     conn->chunk = (struct http_chunk){0};
     int fd = bufferevent_getfd(conn->bev);
     int one = 1; /* answers to pipelined requests must not wait for each other's acknowledgement */
@@ -131,14 +131,17 @@ static void pass(struct http_conn *conn, size_t bytes)
 /* One byte of a header line that is not its end. */
 static void scan_header_byte(struct http_conn *conn, char c)
 {
-    static const char name[] = "transfer-encoding:";
+    static const char *const names[HTTP_FRAMINGS] = {"content-length:", "transfer-encoding:"};
     if (c == '\r')
         return;
-    if (conn->matched_bytes == conn->line_bytes && conn->matched_bytes < sizeof name - 1 &&
-        tolower((unsigned char)c) == name[conn->matched_bytes])
-        conn->matched_bytes++;
+    for (int i = 0; i < HTTP_FRAMINGS; i++) {
+        size_t *matched = &conn->matched_bytes[i];
+        if (*matched == conn->line_bytes && names[i][*matched] != '\0' &&
+            tolower((unsigned char)c) == names[i][*matched])
+            ++*matched;
+        conn->has_framing[i] = conn->has_framing[i] || names[i][*matched] == '\0';
+    }
     conn->line_bytes++;
-    conn->is_chunked = conn->is_chunked || conn->matched_bytes == sizeof name - 1;
 }
 
 /* Follows header lines; returns how many of the bytes belong to the headers. */
@@ -155,10 +158,12 @@ static size_t scan_headers(struct http_conn *conn, const char *bytes, size_t len
         bool is_end = conn->line_bytes == 0 && conn->has_first_line;
         conn->has_first_line = conn->has_first_line || conn->line_bytes > 0;
         conn->line_bytes = 0;
-        conn->matched_bytes = 0;
+        memset(conn->matched_bytes, 0, sizeof conn->matched_bytes);
         if (is_end) {
             conn->phase = HTTP_CONN_BODY;
             begin_pace(conn, now_ms);
+            if (conn->has_framing[HTTP_FRAMING_LENGTH] && conn->has_framing[HTTP_FRAMING_ENCODING])
+                http_page_refuse(conn, &http_refusal_framing); /* evhttp may wait for chunks */
             return i + 1;
         }
     }
@@ -169,7 +174,8 @@ static size_t scan_headers(struct http_conn *conn, const char *bytes, size_t len
 static size_t scan_body(struct http_conn *conn, const char *bytes, size_t len)
 {
     pass(conn, len);
-    if (conn->is_chunked && !http_chunk_feed(&conn->chunk, bytes, len))
+    if (conn->has_framing[HTTP_FRAMING_ENCODING] &&
+        !http_chunk_feed(&conn->chunk, bytes, len))
         http_page_refuse(conn, &http_refusal_chunk);
     return len;
 }

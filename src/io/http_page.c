@@ -21,6 +21,8 @@ const struct http_refusal http_refusal_overloaded = {
     429, "overloaded", "certainly not done: too much is under way; try again"};
 const struct http_refusal http_refusal_chunk = {
     400, "bad_chunk", "a chunk is its size in hex digits, CRLF, the data, CRLF; no extensions"};
+const struct http_refusal http_refusal_framing = {
+    400, "bad_request", "Content-Length and Transfer-Encoding exclude each other"};
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 

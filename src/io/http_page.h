@@ -41,6 +41,10 @@ struct http_refusal {
 extern const struct http_refusal http_refusal_late;       /* 408 */
 extern const struct http_refusal http_refusal_overloaded; /* 429 */
 extern const struct http_refusal http_refusal_chunk;      /* 400 */
+extern const struct http_refusal http_refusal_framing;    /* 400 */
+
+/* Headers that say where a body ends. */
+enum http_framing { HTTP_FRAMING_LENGTH, HTTP_FRAMING_ENCODING, HTTP_FRAMINGS };
 
 /* What evhttp has set on a bufferevent. */
 struct http_callbacks {
@@ -60,12 +64,12 @@ struct http_conn {
     uint64_t began_ms;    /* BODY, BUSY: what passed has to keep a pace since then */
     uint64_t passed_bytes; /* BODY: has come; BUSY: of the answer, has gone; LINGER: thrown away */
     size_t line_bytes;     /* HEADERS: of the line that is being read */
-    size_t matched_bytes;  /* HEADERS: of Transfer-Encoding, at the beginning of that line */
+    size_t matched_bytes[HTTP_FRAMINGS]; /* HEADERS: of their names, from the start of that line */
     size_t header_bytes;   /* of all lines so far */
     size_t first_line_bytes;
     bool has_first_line;
     bool has_nul; /* a header has a NUL byte: what was parsed is not what was sent */
-    bool is_chunked;
+    bool has_framing[HTTP_FRAMINGS]; /* the request has such a header */
     struct http_chunk chunk;
     size_t input_bytes;  /* counted in buffered_bytes of the owner */
     size_t output_bytes; /* the same */
