@@ -304,7 +304,11 @@ static enum err lock(struct fs_posix *fs, struct buf *why)
 static enum err open_sync(struct fs_posix *fs, enum fs_posix_sync sync, struct buf *why)
 {
     int error;
-    fs->sync = fs_sync_new(sync != FS_POSIX_SYNC_INLINE, fs->lock_fd, &error);
+    /* not on the locked descriptor: a sync that outlives the process would keep the lock */
+    int probe_fd = openat(fs->dir_fd, "LOCK", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    fs->sync = fs_sync_new(sync != FS_POSIX_SYNC_INLINE, probe_fd, &error);
+    if (probe_fd >= 0)
+        (void)close(probe_fd);
     if (error != 0 && sync == FS_POSIX_SYNC_URING) {
         buf_printf(why,
                    "sync = \"uring\", but io_uring does not work here: %s (use \"auto\" or "

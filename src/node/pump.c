@@ -242,6 +242,15 @@ static void maybe_accept_unknown(struct node *node)
     peer_set_accept_unknown(node->peers, !settled);
 }
 
+/* Who cannot campaign would believe in a leader that is gone for ever. */
+static void forget_silent_leader(struct node *node)
+{
+    struct floe_basic_status status = floe_raft_basic_status(node->raft);
+    if (status.soft_state.state == FLOE_STATE_FOLLOWER && status.soft_state.lead != FLOE_ID_NONE &&
+        status.election_elapsed >= 2 * recover_election_ticks(node))
+        (void)floe_raft_forget_leader(node->raft);
+}
+
 /* After a pause of the process (or a long turn) time is not made up for tick by tick: what came
  * in meanwhile is stepped first, and an election needs a full time-out of silence. */
 static void run_ticks(struct node *node)
@@ -254,6 +263,7 @@ static void run_ticks(struct node *node)
                        : 1;
     for (unsigned i = 0; i < due && !reseed_is_mute(node); i++)
         disk_watch_tick(node, recover_election_ticks(node));
+    forget_silent_leader(node);
     beats_tick(node);
     node->next_tick_ms += (uint64_t)due * node->options.heartbeat_ms;
     if (node->next_tick_ms <= node->now_ms)

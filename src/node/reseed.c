@@ -176,7 +176,8 @@ enum err reseed_open(struct node *node, struct buf *why)
     }
     if (err != ERR_OK)
         return err;
-    if (node->reseed.stage == RESEED_NONE && node->options.reseed_stamp != 0)
+    bool is_over = node->reseed.stage == RESEED_NONE || node->reseed.stage == RESEED_ADMITTED;
+    if (is_over && node->options.reseed_stamp != 0)
         return reseed_begin(node, why);
     if (node->reseed.stage != RESEED_MOVING)
         return ERR_OK;

@@ -70,11 +70,10 @@ struct floe_blob *raft_read_only_context(const struct raft_read_only *ro)
 
 void raft_read_only_ack(struct raft_read_only *ro, floe_id from, const struct floe_blob *context)
 {
-    if (floe_blob_size(context) != RAFT_READ_CONTEXT_BYTES)
-        return;
-    uint64_t number = get_u64(floe_blob_data(context));
-    if (number <= ro->confirmed + ro->count) /* nobody can know of a later one */
-        record(ro, from, number);
+    /* a number beyond ours is kept as any other, as in the reference: it may be of an earlier life
+     * in the same term, which the disk had not kept */
+    if (floe_blob_size(context) >= RAFT_READ_CONTEXT_BYTES)
+        record(ro, from, get_u64(floe_blob_data(context)));
 }
 
 static bool acked_number(void *arg, floe_id id, floe_index *out)

@@ -159,6 +159,14 @@ void wait_for_calls(size_t calls)
         fail_msg("%zu calls, not %zu; got \"%s\"", fake.calls, calls, got);
 }
 
+void expect_no_connections(void)
+{
+    uint64_t end_ms = clock_now_ms() + 5000;
+    while (http_server_connections(server) > 0 && clock_now_ms() < end_ms)
+        turns(10);
+    assert_true(http_server_connections(server) == 0);
+}
+
 size_t count_of(const char *text)
 {
     size_t count = 0;

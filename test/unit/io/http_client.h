@@ -38,6 +38,8 @@ void expect(int fd, const char *text);
 uint64_t expect_close(int fd);
 /* Turns until so many requests have reached the node. */
 void wait_for_calls(size_t calls);
+/* Turns until the last connection has gone; fails after 5 s. */
+void expect_no_connections(void);
 /* How often text is in what was read. */
 size_t count_of(const char *text);
 void expect_alive(void);

@@ -116,8 +116,7 @@ static void test_http_client_that_sends_its_refused_body_gets_the_answer(void **
     (void)shutdown(fd, SHUT_WR);
     expect(fd, "body_too_large");
     (void)expect_close(fd);
-    turns(200);
-    assert_true(http_server_connections(server) == 0);
+    expect_no_connections();
 }
 
 static void test_http_large_headers_are_refused(void **state)
@@ -168,8 +167,7 @@ static void test_http_connection_limit_lets_the_next_in_when_one_ends(void **sta
     expect(fd[3], "\"floe\"");
     for (int i = 1; i < 4; i++)
         (void)close(fd[i]);
-    turns(250);
-    assert_true(http_server_connections(server) == 0);
+    expect_no_connections();
 }
 
 static void test_http_out_of_files_pauses_accepting(void **state)
@@ -182,8 +180,7 @@ static void test_http_out_of_files_pauses_accepting(void **state)
     struct rlimit tight = {.rlim_cur = (rlim_t)probe, .rlim_max = old.rlim_max};
     (void)close(probe);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-    turns(50);
-    assert_true(http_server_connections(server) == 0);
+    expect_no_connections();
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     put(fd, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(fd, "\"floe\"");
@@ -197,8 +194,7 @@ static void test_http_idle_connection_ends(void **state)
     put(fd, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(fd, "\"floe\"");
     assert_in_range(expect_close(fd), 100, 1500);
-    turns(250);
-    assert_true(http_server_connections(server) == 0);
+    expect_no_connections();
 }
 
 /* ---- bytes of all connections ---------------------------------------------------------------- */
@@ -412,8 +408,7 @@ static void test_http_connect_ends_with_its_answer(void **state)
     put(fd, "CONNECT localhost:80 HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(fd, "HTTP/1.1 405 ");
     assert_in_range(expect_close(fd), 0, 1000);
-    turns(300);
-    assert_true(http_server_connections(server) == 0);
+    expect_no_connections();
 }
 
 int main(void)

@@ -217,6 +217,37 @@ static void test_node_joins_at_once_through_who_does_not_lead(void **state)
     }
 }
 
+/* A learner never campaigns, so nothing else would tell it. */
+static void test_node_learner_notices_that_its_leader_is_gone(void **state)
+{
+    (void)state;
+    setup(&w, 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        struct node_options options = options_of(&w, i);
+        options.member_count = 2;
+        assert_int_equal(start_with(&w, i, &options), ERR_OK);
+    }
+    uint64_t token = ++w.last_token;
+    node_add_member(w.node[leader(&w)], token, 3, "n3:1", w.net.now_ms);
+    assert_int_equal(outcome(&w, token), NODE_OK);
+    struct node_options options = options_of(&w, 3);
+    options.join = true;
+    assert_int_equal(start_with(&w, 3, &options), ERR_OK);
+    for (int tries = 0; tries < 100 && node_leader(w.node[3]) == 0; tries++)
+        run(&w, 10);
+    crash(&w, 1, MEM_FS_KEEP_ALL);
+    crash(&w, 2, MEM_FS_KEEP_ALL);
+    run(&w, 600);
+    assert_false(floe_raft_is_voter(w.node[3]->raft, 3));
+    assert_true(node_leader(w.node[3]) != 0); /* it may only be late */
+    run(&w, 1000);
+    assert_int_equal(node_leader(w.node[3]), 0);
+    for (unsigned i = 1; i <= 2; i++)
+        start(&w, i);
+    assert_int_equal(outcome(&w, barrier(&w, 3)), NODE_OK);
+    teardown(&w);
+}
+
 /* Of two voters one is removed; at the moment when it knows, the other one loses power. */
 static void test_node_removed_voter_of_two_stays_until_the_other_has_it_on_disk(void **state)
 {
@@ -296,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_change_that_was_lost_is_not_under_way_for_ever),
+        cmocka_unit_test(test_node_learner_notices_that_its_leader_is_gone),
         cmocka_unit_test(test_node_removed_voter_of_two_stays_until_the_other_has_it_on_disk),
         cmocka_unit_test(test_node_removed_member_ends_and_does_not_start_again),
         cmocka_unit_test(test_node_forwarded_proposal_is_not_forwarded_again),

@@ -126,6 +126,24 @@ static void test_node_reseeded_member_is_a_learner_then_a_voter(void **state)
     }
 }
 
+/* The same directory is damaged again before a later term has ended the first time. */
+static void test_node_reseeds_again_while_the_last_time_is_not_over(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned victim = leader(&w) % 3 + 1;
+    put_some(0, 10);
+    for (int again = 0; again < 3; again++) {
+        damage_log(victim);
+        start_reseed(victim);
+        wait_for_voter(victim);
+        assert_int_equal(w.node[victim]->reseed.stage, RESEED_ADMITTED);
+        assert_int_equal(outcome(&w, barrier(&w, victim)), NODE_OK);
+        assert_some(victim, 10);
+    }
+    teardown(&w);
+}
+
 /* Once more, with the directory gone altogether; and once more after that. */
 static void test_node_reseeded_again_and_again(void **state)
 {
@@ -573,6 +591,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_reseeded_member_is_a_learner_then_a_voter),
+        cmocka_unit_test(test_node_reseeds_again_while_the_last_time_is_not_over),
         cmocka_unit_test(test_node_reseeded_again_and_again),
         cmocka_unit_test(test_node_reseed_survives_crashes_on_the_way),
         cmocka_unit_test(test_node_reseed_begins_whole_or_not_at_all),
