@@ -184,7 +184,9 @@ struct floe_read_state {
  * committed, 4. floe_raft_advance. Asynchronous: hard_state, entries, snapshot and
  * committed are for information; the same data is in the messages to FLOE_ID_APPEND_THREAD and
  * FLOE_ID_APPLY_THREAD, whose work may be done later and concurrently, each in order of issue, and
- * whose responses are then delivered (to itself through floe_raft_step); never advance.
+ * whose responses are then delivered (to itself through floe_raft_step); never advance. A crash
+ * between a FLOE_MSG_VOTE and the storing of its term lets a member lead one term twice: a driver
+ * that may crash holds these until the append message of the same batch is done.
  */
 struct floe_ready {
     bool has_soft_state; /* it has changed since the last batch */

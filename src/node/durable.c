@@ -43,14 +43,19 @@ static void append_to_log(struct node *node, const struct floe_message *message)
     floe_memstore_set_hard_state(node->store, hs);
 }
 
+void durable_hold(struct node *node, const struct floe_message *message)
+{
+    struct held *held = mem_calloc(1, sizeof *held);
+    held->position = wal_appended(node->wal);
+    held->message = *message;
+    STAILQ_INSERT_TAIL(&node->held, held, next);
+}
+
 static void hold(struct node *node, struct floe_message *message)
 {
     for (size_t i = 0; i < message->response_count; i++) {
-        struct held *held = mem_calloc(1, sizeof *held);
-        held->position = wal_appended(node->wal);
-        held->message = message->responses[i];
+        durable_hold(node, &message->responses[i]);
         message->responses[i] = (struct floe_message){0};
-        STAILQ_INSERT_TAIL(&node->held, held, next);
     }
 }
 

@@ -307,6 +307,8 @@ bool node_send(struct node *node, const struct floe_message *message);
 
 /* durable.c */
 void durable_append(struct node *node, struct floe_message *message); /* takes it over */
+/* Keeps a message until everything appended so far is durable; takes it over. */
+void durable_hold(struct node *node, const struct floe_message *message);
 void durable_on_sync(struct node *node, uint64_t token, enum err outcome);
 void durable_start_sync(struct node *node);
 /* Releases what the log's durable position allows; true if something was stepped. */

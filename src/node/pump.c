@@ -41,7 +41,10 @@ bool node_send(struct node *node, const struct floe_message *message)
 
 static void dispatch(struct node *node, struct floe_message *message)
 {
-    if (message->to == FLOE_ID_APPEND_THREAD) {
+    if (message->type == FLOE_MSG_VOTE) {
+        durable_hold(node, message);
+        *message = (struct floe_message){0};
+    } else if (message->to == FLOE_ID_APPEND_THREAD) {
         durable_append(node, message);
         *message = (struct floe_message){0};
     } else if (message->to == FLOE_ID_APPLY_THREAD) {
@@ -80,7 +83,11 @@ static void handle_batch(struct node *node)
     for (size_t i = 0; i < ready.read_state_count; i++)
         reads_on_state(node, &ready.read_states[i]);
     for (size_t i = 0; i < ready.message_count && node->life == NODE_RUNNING; i++)
-        dispatch(node, &ready.messages[i]);
+        if (ready.messages[i].to == FLOE_ID_APPEND_THREAD) /* what others wait for comes first */
+            dispatch(node, &ready.messages[i]);
+    for (size_t i = 0; i < ready.message_count && node->life == NODE_RUNNING; i++)
+        if (ready.messages[i].to != FLOE_ID_NONE) /* not taken yet */
+            dispatch(node, &ready.messages[i]);
     floe_ready_deinit(&ready);
 }
 

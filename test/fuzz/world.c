@@ -224,6 +224,19 @@ static void apply_entry(struct world_node *node, const struct floe_entry *entry)
     node->applied_term = entry->term;
 }
 
+/* A request for votes of a term that is not stored waits (see struct floe_ready). */
+static void hold_vote(struct world_node *node, struct floe_message vote)
+{
+    if (node->append_work.count == 0) {
+        world_push(&node->world->network, vote);
+        return;
+    }
+    struct floe_message *work = &node->append_work.list[node->append_work.count - 1];
+    work->responses =
+        mem_realloc(work->responses, (work->response_count + 1) * sizeof *work->responses);
+    work->responses[work->response_count++] = vote;
+}
+
 static void hand_out(struct world_node *node, struct floe_message message)
 {
     if (message.to == FLOE_ID_APPEND_THREAD)
@@ -247,7 +260,14 @@ void world_ready(struct world_node *node)
         store(node, ready.has_hard_state ? &ready.hard_state : &none, &ready.snapshot,
               ready.entries, ready.entry_count);
     for (size_t i = 0; i < ready.message_count; i++) {
+        if (ready.messages[i].type == FLOE_MSG_VOTE)
+            continue;
         hand_out(node, ready.messages[i]);
+        ready.messages[i] = (struct floe_message){0};
+    }
+    for (size_t i = 0; i < ready.message_count; i++) {
+        if (ready.messages[i].type == FLOE_MSG_VOTE)
+            hold_vote(node, ready.messages[i]);
         ready.messages[i] = (struct floe_message){0};
     }
     for (size_t i = 0; sync && i < ready.committed_count; i++)

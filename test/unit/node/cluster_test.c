@@ -298,6 +298,33 @@ static void test_node_identity_of_the_directory_is_checked(void **state)
     teardown(&w);
 }
 
+/* Or a crash in between would let it lead the same term twice, with two logs. */
+static void test_node_asks_for_votes_only_when_its_term_is_on_disk(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    run(&w, 300);
+    unsigned slow = lead % 3 + 1;
+    unsigned other = 6 - lead - slow;
+    mem_fs_hold_syncs(w.disk[slow], true);
+    crash(&w, lead, MEM_FS_KEEP_ALL);
+    struct floe_basic_status status = {0};
+    for (int tries = 0; tries < 500; tries++) {
+        run(&w, 10);
+        status = floe_raft_basic_status(w.node[slow]->raft);
+        if (status.soft_state.state == FLOE_STATE_CANDIDATE)
+            break;
+    }
+    assert_int_equal(status.soft_state.state, FLOE_STATE_CANDIDATE);
+    run(&w, 100);
+    struct floe_hard_state heard = floe_raft_basic_status(w.node[other]->raft).hard_state;
+    assert_false(heard.term == status.hard_state.term && heard.vote == slow);
+    mem_fs_hold_syncs(w.disk[slow], false);
+    assert_int_equal(outcome(&w, put(&w, slow, "k", "v")), NODE_OK);
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_node_write_is_not_answered_before_a_majority_has_synced),
         cmocka_unit_test(test_node_power_cut_of_all_loses_nothing_acknowledged),
         cmocka_unit_test(test_node_first_start_cut_off_at_any_write_is_made_good),
+        cmocka_unit_test(test_node_asks_for_votes_only_when_its_term_is_on_disk),
         cmocka_unit_test(test_node_read_waits_until_what_it_must_see_is_applied),
         cmocka_unit_test(test_node_without_leader_answers_not_done),
         cmocka_unit_test(test_node_proposal_of_a_deposed_leader_ends_once),
