@@ -179,12 +179,7 @@ static void test_node_member_change_tells_its_place_in_the_log_at_any_member(voi
  * until it is a voter that answers. */
 static uint64_t join_ms(uint64_t wait_ms)
 {
-    setup(&w, 0);
-    for (unsigned i = 1; i <= 2; i++) {
-        struct node_options options = options_of(&w, i);
-        options.member_count = 2;
-        assert_int_equal(start_with(&w, i, &options), ERR_OK);
-    }
+    setup_two(&w);
     unsigned lead = leader(&w);
     uint64_t added = ++w.last_token;
     node_add_member(w.node[lead], added, 3, "n3:1", w.net.now_ms);
@@ -221,12 +216,7 @@ static void test_node_joins_at_once_through_who_does_not_lead(void **state)
 static void test_node_learner_notices_that_its_leader_is_gone(void **state)
 {
     (void)state;
-    setup(&w, 0);
-    for (unsigned i = 1; i <= 2; i++) {
-        struct node_options options = options_of(&w, i);
-        options.member_count = 2;
-        assert_int_equal(start_with(&w, i, &options), ERR_OK);
-    }
+    setup_two(&w);
     uint64_t token = ++w.last_token;
     node_add_member(w.node[leader(&w)], token, 3, "n3:1", w.net.now_ms);
     assert_int_equal(outcome(&w, token), NODE_OK);
@@ -253,12 +243,7 @@ static void test_node_removed_voter_of_two_stays_until_the_other_has_it_on_disk(
 {
     (void)state;
     for (unsigned later = 0; later < 8; later++) {
-        setup(&w, 0);
-        for (unsigned i = 1; i <= 2; i++) {
-            struct node_options options = options_of(&w, i);
-            options.member_count = 2;
-            assert_int_equal(start_with(&w, i, &options), ERR_OK);
-        }
+        setup_two(&w);
         unsigned lead = leader(&w);
         unsigned victim = 3 - lead;
         run(&w, 500);

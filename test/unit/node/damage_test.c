@@ -186,12 +186,7 @@ static void test_node_heartbeat_beyond_the_log_ends_the_member_in_order(void **s
 static void test_node_that_should_have_joined_ends_and_says_so(void **state)
 {
     (void)state;
-    setup(&w, 0);
-    for (unsigned i = 1; i <= 2; i++) {
-        struct node_options options = options_of(&w, i);
-        options.member_count = 2;
-        assert_int_equal(start_with(&w, i, &options), ERR_OK);
-    }
+    setup_two(&w);
     unsigned lead = leader(&w);
     assert_int_equal(outcome(&w, put(&w, lead, "k", "v")), NODE_OK);
     uint64_t token = ++w.last_token;

@@ -221,13 +221,8 @@ static void test_node_in_the_majority_stays_whatever_its_leader_says(void **stat
 static void test_node_of_two_that_differ_the_follower_stops(void **state)
 {
     (void)state;
-    setup(&w, 0);
+    setup_two(&w);
     w.may_diverge = true;
-    for (unsigned i = 1; i <= 2; i++) {
-        struct node_options options = options_of(&w, i);
-        options.member_count = 2;
-        assert_int_equal(start_with(&w, i, &options), ERR_OK);
-    }
     unsigned lead = leader(&w);
     run(&w, 300);
     w.node[lead]->chain.hash ^= 1;

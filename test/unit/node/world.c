@@ -130,6 +130,16 @@ void setup(struct world *w, unsigned count)
         start(w, i);
 }
 
+void setup_two(struct world *w)
+{
+    setup(w, 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        struct node_options options = options_of(w, i);
+        options.member_count = 2;
+        assert_int_equal(start_with(w, i, &options), ERR_OK);
+    }
+}
+
 void teardown(struct world *w)
 {
     for (unsigned i = 1; i <= MEMBERS; i++) {

@@ -34,6 +34,8 @@ void crash(struct world *w, unsigned i, enum mem_fs_crash kind);
 void collect(struct world *w, unsigned i);
 void run(struct world *w, uint64_t ms);
 void setup(struct world *w, unsigned count);
+/* Members 1 and 2 found a cluster of two. */
+void setup_two(struct world *w);
 void teardown(struct world *w);
 unsigned leader(struct world *w);
 uint64_t put(struct world *w, unsigned i, const char *key, const char *value);
