@@ -53,13 +53,6 @@ static void damage_log(unsigned i)
     assert_int_equal(start_with(&w, i, &options), ERR_CORRUPT);
 }
 
-static void start_reseed(unsigned i)
-{
-    struct node_options options = options_of(&w, i);
-    options.reseed_stamp = 1000 + w.starts;
-    assert_int_equal(start_with(&w, i, &options), ERR_OK);
-}
-
 /* Is i a voter, by the table of member at? */
 static bool is_voter(unsigned at, unsigned i)
 {
@@ -103,7 +96,7 @@ static void test_node_reseeded_member_is_a_learner_then_a_voter(void **state)
         damage_log(victim);
         if (snapshots != 0)
             put_some(15, 85);
-        start_reseed(victim);
+        start_reseed(&w, victim);
         assert_true(mem_fs_count(w.disk[victim], ".wal") == 2); /* one of them is aside */
         bool learner = false;
         for (int i = 0; i < 500 && !learner; i++) {
@@ -139,7 +132,7 @@ static void reseed_again_and_again(bool directory_is_gone)
             w.disk[victim] = mem_fs_new();
         }
         unsigned files = mem_fs_count(w.disk[victim], ".wal");
-        start_reseed(victim);
+        start_reseed(&w, victim);
         assert_true(mem_fs_count(w.disk[victim], ".wal") > files); /* the old ones are aside */
         wait_for_voter(victim);
         assert_int_equal(w.node[victim]->reseed.stage, RESEED_ADMITTED); /* no later term yet */
@@ -169,7 +162,7 @@ static void test_node_reseed_survives_crashes_on_the_way(void **state)
         unsigned victim = leader(&w) % 3 + 1;
         put_some(0, 10);
         damage_log(victim);
-        start_reseed(victim);
+        start_reseed(&w, victim);
         run(&w, 20 * (uint64_t)step);
         crash(&w, victim, (enum mem_fs_crash)(step % MEM_FS_CRASH_COUNT));
         start(&w, victim); /* it knows what it was about */
@@ -203,7 +196,7 @@ static void test_node_reseed_begins_whole_or_not_at_all(void **state)
             options = options_of(&w, victim);
             enum err again = start_with(&w, victim, &options);
             if (again == ERR_CORRUPT) /* not begun: the damaged log is still there */
-                start_reseed(victim);
+                start_reseed(&w, victim);
             else
                 assert_int_equal(again, ERR_OK);
             assert_int_equal(w.node[victim]->reseed.stage, RESEED_ASKING);
@@ -252,7 +245,7 @@ static void test_node_reseed_goes_on_under_another_leader(void **state)
         unsigned victim = lead % 3 + 1;
         put_some(0, 10);
         damage_log(victim);
-        start_reseed(victim);
+        start_reseed(&w, victim);
         run(&w, 30 * (uint64_t)step);
         crash(&w, lead, MEM_FS_LOSE_ALL);
         run(&w, 700);
@@ -284,7 +277,7 @@ static void random_step(struct prng *prng, unsigned *lost)
             crash(&w, i, MEM_FS_KEEP_ALL);
         mem_fs_free(w.disk[i]);
         w.disk[i] = mem_fs_new();
-        start_reseed(i);
+        start_reseed(&w, i);
         *lost = i;
         return;
     default:
@@ -365,7 +358,7 @@ static void test_node_reseeded_member_helps_nobody_to_lead_without_its_data(void
     run(&w, 100);
     damage_log(victim);
     crash(&w, lead, MEM_FS_KEEP_ALL);
-    start_reseed(victim);
+    start_reseed(&w, victim);
     start(&w, other);
     run(&w, 6000);
     assert_int_equal(node_leader(w.node[other]), 0);
@@ -388,8 +381,8 @@ static void test_node_two_of_three_reseeded_wait_and_lose_nothing(void **state)
     unsigned lost[2] = {keeper % 3 + 1, third(keeper, keeper % 3 + 1)};
     damage_log(lost[0]);
     damage_log(lost[1]);
-    start_reseed(lost[0]);
-    start_reseed(lost[1]);
+    start_reseed(&w, lost[0]);
+    start_reseed(&w, lost[1]);
     uint64_t write = put(&w, keeper, "late", "v");
     run(&w, 5000);
     assert_true(w.answered[write] && w.results[write].outcome != NODE_OK);
@@ -421,170 +414,6 @@ static void test_node_sole_member_is_not_reseeded(void **state)
     teardown(&w);
 }
 
-/* Member 1 is re-seeded; the test itself is member 3, and what it says. */
-static uint64_t setup_asking(void)
-{
-    setup(&w, 0);
-    struct peer_options options = net_options(&w.net, 3, "test");
-    net_start_with(&w.net, 3, &options);
-    peer_set_put(w.net.set[3], 1, "n1:1");
-    start_reseed(1);
-    run(&w, 600);
-    struct peer_event event;
-    assert_true(net_wait_event(&w.net, 3, PEER_EVENT_NOTE, &event));
-    assert_int_equal(event.kind, NOTE_RESEED);
-    uint64_t number = get_u64(event.data.data);
-    peer_event_deinit(&event);
-    return number;
-}
-
-/* Does member 1 answer the message? */
-static bool is_answered(const struct floe_message *message)
-{
-    net_drop_events(&w.net, 3);
-    assert_int_equal(peer_set_send(w.net.set[3], message), ERR_OK);
-    run(&w, 100);
-    struct peer_event event;
-    bool answered = net_wait_event(&w.net, 3, PEER_EVENT_MESSAGE, &event);
-    if (answered)
-        peer_event_deinit(&event);
-    return answered;
-}
-
-static void send_answer(uint64_t number, floe_term term)
-{
-    uint8_t note[16];
-    put_u64(note, number);
-    put_u64(note + 8, term);
-    assert_int_equal(peer_set_send_note(w.net.set[3], 1, NOTE_RESEED_ANSWER, note, sizeof note),
-                     ERR_OK);
-    run(&w, 50);
-}
-
-/* The entries of a cluster of 1 and 3 whose member 1 started anew with the number. */
-static struct floe_message log_of(uint64_t number)
-{
-    static struct floe_entry entries[4];
-    const enum floe_conf_change_type types[4] = {FLOE_CONF_ADD_NODE, FLOE_CONF_ADD_NODE,
-                                                 FLOE_CONF_REMOVE_NODE, FLOE_CONF_ADD_LEARNER};
-    const floe_id ids[4] = {1, 3, 1, 1};
-    for (unsigned i = 0; i < 4; i++) {
-        struct floe_blob *context =
-            member_context_encode(ids[i] == 1 ? "n1:1" : "n3:1", i > 1 ? number : 0);
-        struct floe_conf_change_single single = {.type = types[i], .node_id = ids[i]};
-        entries[i] = (struct floe_entry){.term = i < 2 ? 1 : 5,
-                                         .index = i + 1,
-                                         .type = FLOE_ENTRY_CONF_CHANGE,
-                                         .type_set = true,
-                                         .data = floe_conf_change_encode_v1(single, context)};
-        floe_blob_unref(context);
-    }
-    return (struct floe_message){.type = FLOE_MSG_APP,
-                                 .to = 1,
-                                 .from = 3,
-                                 .term = 5,
-                                 .commit = 4,
-                                 .entries = entries,
-                                 .entry_count = 4};
-}
-
-static void drop_log(struct floe_message *m)
-{
-    for (size_t i = 0; i < m->entry_count; i++)
-        floe_entry_deinit(&m->entries[i]);
-}
-
-static struct floe_message vote_of(enum floe_message_type type, floe_term term)
-{
-    return (struct floe_message){
-        .type = type, .to = 1, .from = 3, .term = term, .index = 100, .log_term = term - 1};
-}
-
-static void assert_no_vote(floe_term term)
-{
-    struct floe_message vote = vote_of(FLOE_MSG_VOTE, term);
-    struct floe_message pre_vote = vote_of(FLOE_MSG_PRE_VOTE, term);
-    assert_false(is_answered(&vote));
-    assert_false(is_answered(&pre_vote));
-}
-
-static void test_node_while_asking_it_listens_to_the_admitting_leader_only(void **state)
-{
-    (void)state;
-    uint64_t number = setup_asking();
-    struct floe_message m = log_of(number);
-    struct floe_message beat = {.type = FLOE_MSG_HEARTBEAT, .to = 1, .from = 3, .term = 5};
-    assert_no_vote(5);
-    assert_no_vote(6);
-    assert_false(is_answered(&m));
-    assert_false(is_answered(&beat));
-    beat.commit = 1000; /* what it is counted on for is of no interest now */
-    assert_false(is_answered(&beat));
-    send_answer(number + 1, 5); /* of another try */
-    assert_false(is_answered(&m));
-    send_answer(number, 4); /* of an older term */
-    assert_false(is_answered(&m));
-    assert_int_equal(node_life(w.node[1]), NODE_RUNNING);
-    send_answer(number, 5);
-    assert_no_vote(6);
-    assert_int_equal(w.node[1]->reseed.stage, RESEED_ASKING);
-    assert_true(is_answered(&m));
-    drop_log(&m);
-    net_stop(&w.net, 3);
-    teardown(&w);
-}
-
-static void test_node_admitted_it_votes_in_later_terms_only_also_after_a_restart(void **state)
-{
-    (void)state;
-    for (int restart = 0; restart < 2; restart++) {
-        uint64_t number = setup_asking();
-        struct floe_message m = log_of(number);
-        send_answer(number, 5);
-        assert_true(is_answered(&m));
-        drop_log(&m);
-        run(&w, 100);
-        assert_int_equal(w.node[1]->reseed.stage, RESEED_ADMITTED);
-        if (restart != 0) {
-            crash(&w, 1, MEM_FS_LOSE_ALL);
-            start(&w, 1);
-            run(&w, 600);
-        }
-        assert_no_vote(5);
-        assert_no_vote(4);
-        run(&w, 1000); /* the leader is silent */
-        struct floe_message vote = vote_of(FLOE_MSG_VOTE, 6);
-        assert_true(is_answered(&vote));
-        net_stop(&w.net, 3);
-        teardown(&w);
-    }
-}
-
-/* Its old log made it the sole voter once: that is no reason to lead now. */
-static void test_node_that_founded_the_cluster_does_not_lead_while_it_reads_that(void **state)
-{
-    (void)state;
-    uint64_t number = setup_asking();
-    struct floe_message m = log_of(number);
-    send_answer(number, 5);
-    m.entry_count = 1;
-    m.commit = 1;
-    assert_true(is_answered(&m));
-    run(&w, 3000);
-    crash(&w, 1, MEM_FS_KEEP_ALL);
-    start(&w, 1);
-    run(&w, 3000);
-    assert_int_equal(w.node[1]->applied, 1);
-    struct node_status status = node_status(w.node[1], w.net.now_ms);
-    assert_string_equal(status.role, "follower");
-    assert_int_equal(status.term, 5);
-    node_status_deinit(&status);
-    m.entry_count = 4;
-    drop_log(&m);
-    net_stop(&w.net, 3);
-    teardown(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -599,9 +428,6 @@ int main(void)
         cmocka_unit_test(test_node_reseeded_member_helps_nobody_to_lead_without_its_data),
         cmocka_unit_test(test_node_two_of_three_reseeded_wait_and_lose_nothing),
         cmocka_unit_test(test_node_sole_member_is_not_reseeded),
-        cmocka_unit_test(test_node_while_asking_it_listens_to_the_admitting_leader_only),
-        cmocka_unit_test(test_node_admitted_it_votes_in_later_terms_only_also_after_a_restart),
-        cmocka_unit_test(test_node_that_founded_the_cluster_does_not_lead_while_it_reads_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,13 @@ void start(struct world *w, unsigned i)
     assert_int_equal(start_with(w, i, &options), ERR_OK);
 }
 
+void start_reseed(struct world *w, unsigned i)
+{
+    struct node_options options = options_of(w, i);
+    options.reseed_stamp = 1000 + w->starts;
+    assert_int_equal(start_with(w, i, &options), ERR_OK);
+}
+
 static void drop_wires(struct world *w, unsigned i)
 {
     for (size_t k = 0; k < w->net.wire_count; k++) {

@@ -28,6 +28,8 @@ struct world {
 struct node_options options_of(struct world *w, unsigned i);
 enum err start_with(struct world *w, unsigned i, const struct node_options *options);
 void start(struct world *w, unsigned i);
+/* With --reseed. */
+void start_reseed(struct world *w, unsigned i);
 /* The process dies; what its disk keeps is up to kind. */
 void crash(struct world *w, unsigned i, enum mem_fs_crash kind);
 /* Takes the answers of a member. */
