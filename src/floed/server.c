@@ -205,6 +205,7 @@ static bool open_events(struct server *server)
     struct event_config *config = event_config_new();
     ASSERT(config != NULL);
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    (void)event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     server->base = event_base_new_with_config(config);
     event_config_free(config);
     if (server->base == NULL) {
