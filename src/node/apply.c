@@ -171,6 +171,8 @@ static void apply_entry(struct node *node, const struct floe_entry *entry)
         apply_conf_change(node, entry);
     chain_add(&node->chain, entry);
     beats_on_applied(node);
+    if (entry->term > node->applied_term)
+        requests_on_term(node, entry->term);
     node->applied = entry->index;
     node->applied_term = entry->term;
     node->applied_bytes += floe_entry_size(entry);

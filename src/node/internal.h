@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/prng.h"
 #include "node/chain.h"
 #include "node/members.h"
 #include "node/node.h"
@@ -174,6 +175,14 @@ struct counted {
     floe_index index;
 };
 
+/* An election that does not wait for its time-out (failover.c). */
+struct failover {
+    uint64_t campaign_ms; /* 0: none is due */
+    floe_id lost;         /* the leader whose link broke; 0: none, at the start */
+    unsigned tries;
+    bool started; /* the one at the start was arranged */
+};
+
 enum reseed_stage {
     RESEED_NONE = 0,
     RESEED_MOVING = 1,
@@ -220,6 +229,10 @@ struct node {
 
     /* disk_watch.c */
     struct disk_watch disk;
+
+    /* failover.c */
+    struct failover failover;
+    struct prng prng;
 
     /* beats.c */
     struct beats beats;
@@ -315,6 +328,12 @@ void durable_start_sync(struct node *node);
 bool durable_release(struct node *node);
 void durable_deinit(struct node *node);
 
+/* failover.c */
+void failover_on_broken(struct node *node, floe_id id);  /* our link to it */
+void failover_on_heard(struct node *node, floe_id from); /* as a leader speaks */
+void failover_on_connected(struct node *node);
+void failover_turn(struct node *node);
+
 /* disk_watch.c */
 void disk_watch_on_wanted(struct node *node);   /* something waits for a sync */
 void disk_watch_on_start(struct node *node);    /* which has been started */
@@ -355,6 +374,10 @@ void requests_on_applied(struct node *node, uint64_t seq, struct node_result res
 /* index was applied: proposals that stood there and were not met are proved dead. */
 void requests_on_index(struct node *node, floe_index index);
 void requests_on_snapshot(struct node *node, floe_index index);
+/* A forwarded batch leaves, in this term. */
+void requests_on_forward(struct node *node, const struct floe_message *message, floe_term term);
+/* An entry of a newer term is being applied. */
+void requests_on_term(struct node *node, floe_term term);
 void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len);
 /* Tells the sender of a MsgProp that nothing of it was appended. */
 void requests_refuse_forwarded(struct node *node, const struct floe_message *message);

@@ -1,7 +1,6 @@
 /* Making and ending a node, and the picture of it that /status shows. */
 #include "node/internal.h"
 
-#include "base/prng.h"
 
 #include <string.h>
 
@@ -66,8 +65,8 @@ enum err node_open(const struct node_options *options, uint64_t now_ms, struct n
     node->fs = options->fs;
     node->now_ms = now_ms;
     node->next_tick_ms = now_ms + options->heartbeat_ms;
-    struct prng prng = {.state = options->seed};
-    node->boot = prng_next(&prng);
+    node->prng.state = options->seed;
+    node->boot = prng_next(&node->prng);
     STAILQ_INIT(&node->held);
     STAILQ_INIT(&node->apply_jobs);
     TAILQ_INIT(&node->reads);
