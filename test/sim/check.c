@@ -169,6 +169,24 @@ static void check_match(struct world *world, const struct machine *machine)
     }
 }
 
+/* A leader counts only what was acknowledged to it in its own term: an answer from an earlier one
+ * was about entries that may have been replaced since, at the same index (ABA). */
+static void check_counted(struct world *world, const struct machine *machine)
+{
+    const struct floe_raft *raft = machine->node->raft;
+    for (size_t i = 0; raft->state == FLOE_STATE_LEADER && i < raft->trk.progress.count; i++) {
+        const struct raft_progress *pr = &raft->trk.progress.item[i];
+        const struct promise *given = &world->machine[pr->id].promise;
+        if (pr->id == machine->id || pr->match == 0 || given->ack_term > raft->term)
+            continue;
+        if (given->ack_term < raft->term || given->ack < pr->match)
+            check_fail(world,
+                       "leader %u of term %" PRIu64 " counts on %" PRIu64 " at member %" PRIu64
+                       ", which has acknowledged %" PRIu64 " in term %" PRIu64,
+                       machine->id, raft->term, pr->match, pr->id, given->ack, given->ack_term);
+    }
+}
+
 static uint64_t mix(uint64_t hash, uint64_t number)
 {
     hash = (hash ^ number) * UINT64_C(0x9e3779b97f4a7c15);
@@ -268,6 +286,7 @@ void check_turn(struct world *world, struct machine *machine)
     check_commit(world, machine, &status);
     check_monotony(world, machine, &status);
     check_match(world, machine);
+    check_counted(world, machine);
     promise_check(machine);
     check_applied(world, machine);
     check_leader(world, machine, &status);
