@@ -25,6 +25,7 @@
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
 #define NODE_TRAILING_BYTES_MAX (UINT64_C(32) << 20)
+#define NODE_PEER_QUEUE_BYTES (32u << 20) /* messages to one member */
 #define NODE_RETRY_MS 50u      /* before a refused proposal is tried again */
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
@@ -231,6 +232,7 @@ struct node {
     floe_term applied_term;
     struct chain chain;     /* as of applied, or of the snapshot that is being read in */
     uint64_t applied_bytes; /* since the newest snapshot */
+    uint64_t apply_budget;  /* bytes that may still be applied in this turn */
     struct floe_conf_state conf_state; /* as of applied */
     struct members members;            /* as of applied */
 

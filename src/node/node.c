@@ -48,7 +48,7 @@ static struct peer_set *open_peers(const struct node *node)
                                    .address = node->options.peer_address,
                                    .seed = node->options.seed + 1,
                                    .logger = node->logger,
-                                   .queue_bytes = 32u << 20};
+                                   .queue_bytes = NODE_PEER_QUEUE_BYTES};
     struct peer_set *peers = peer_set_new(&options);
     for (size_t i = 0; i < node->options.member_count; i++)
         if (node->options.members[i].id != node->options.id)

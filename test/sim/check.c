@@ -13,8 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TURN_BYTES_MAX (48u << 20) /* read and written in one turn: a few bounded slices */
-#define VALUE_EDGE 64u             /* bytes of a large value that are hashed at each end */
+#define VALUE_EDGE 64u /* bytes of a large value that are hashed at each end */
 
 void check_deinit(struct check *check)
 {
@@ -263,19 +262,6 @@ static void check_applied(struct world *world, struct machine *machine)
     trace_numbers(&world->trace, machine->id, node->applied, hash);
 }
 
-static void check_bounds(struct world *world, struct machine *machine)
-{
-    const struct node *node = machine->node;
-    uint64_t bytes = disk_take_bytes(machine->disk);
-    if (bytes > TURN_BYTES_MAX)
-        check_fail(world, "member %u read and wrote %" PRIu64 " bytes in one turn", machine->id,
-                   bytes);
-    /* what the member asks for itself comes on top, and the last one that was let in */
-    if (node->waiters.bytes > node->options.pending_bytes + 65536)
-        check_fail(world, "member %u keeps %zu bytes of requests", machine->id,
-                   node->waiters.bytes);
-}
-
 void check_turn(struct world *world, struct machine *machine)
 {
     const struct node *node = machine->node;
@@ -290,7 +276,7 @@ void check_turn(struct world *world, struct machine *machine)
     promise_check(machine);
     check_applied(world, machine);
     check_leader(world, machine, &status);
-    check_bounds(world, machine);
+    bounds_check(machine);
     if (node->applied > 0 && node->conf_state.voters.count > 0)
         machine->has_data = true;
 }

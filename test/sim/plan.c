@@ -117,6 +117,18 @@ static void draw_faults(struct plan *plan, struct prng *prng)
         plan->weights += plan->weight[i];
 }
 
+/* Large values all the time: what bounds memory and the work of a turn is reached. Drawn last, so
+ * that other plans stay as they are. */
+static void draw_bulk(struct plan *plan, struct prng *prng)
+{
+    if (prng_below(prng, 25) != 0)
+        return;
+    plan->value_bytes_max = 400000;
+    plan->put_weight = 20;
+    plan->bytes_per_ms = 1000000;
+    plan->pending_bytes = (size_t)PICK(prng, 1 << 20, 64 << 20);
+}
+
 void plan_draw(struct plan *plan, uint64_t seed)
 {
     struct prng prng = {.state = seed};
@@ -126,4 +138,5 @@ void plan_draw(struct plan *plan, uint64_t seed)
     draw_clients(plan, &prng);
     draw_world(plan, &prng);
     draw_faults(plan, &prng);
+    draw_bulk(plan, &prng);
 }
