@@ -293,6 +293,7 @@ struct node {
     uint64_t transfer_sent_ms;
     enum node_life life;
     bool damaged; /* FAILED: the data cannot be trusted */
+    bool foreign; /* it was never of this cluster (history.c) */
     char failure[500];
 };
 
@@ -428,6 +429,8 @@ enum err reseed_begin(struct node *node, struct buf *why) MUST_USE;
 void reseed_tick(struct node *node);
 /* Does this member not count yet? Then it starts no election. */
 bool reseed_is_mute(const struct node *node);
+/* It counts, but has not been made a voter again. */
+bool reseed_is_learner(const struct node *node);
 /* May the core hear this message? */
 bool reseed_allows(const struct node *node, const struct floe_message *message);
 void reseed_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);

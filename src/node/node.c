@@ -126,6 +126,11 @@ bool node_is_damaged(const struct node *node)
     return node->damaged;
 }
 
+bool node_reseed_helps(const struct node *node)
+{
+    return node->damaged && !node->foreign;
+}
+
 const struct kv *node_kv(const struct node *node)
 {
     return node->kv;
@@ -175,6 +180,8 @@ static void judge_readiness(const struct node *node, struct node_status *out)
     out->caught_up = false;
     if (reseed_is_mute(node))
         out->reason = "being re-seeded: does not count yet";
+    else if (reseed_is_learner(node))
+        out->reason = "being re-seeded: a learner until it has caught up";
     else if (members_find(&node->members, node->options.id) == NULL)
         out->reason = "not a member of a cluster yet";
     else if (node->leaving_until_ms != 0)
