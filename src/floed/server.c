@@ -291,7 +291,7 @@ static void serve(struct server *server)
     case NODE_FAILED:
         log_error(server->logger, "stopped by a failure: %s (data directory %s)",
                   node_failure(server->node), server->conf->data_dir);
-        if (node_is_damaged(server->node))
+        if (node_reseed_helps(server->node))
             log_error(server->logger, RESEED_HINT);
         break;
     case NODE_RUNNING: break;

@@ -26,6 +26,7 @@
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
 #define NODE_TRAILING_BYTES_MAX (UINT64_C(32) << 20)
+#define NODE_PEER_QUEUE_BYTES (32u << 20) /* messages to one member */
 #define NODE_RETRY_MS 50u      /* before a refused proposal is tried again */
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
@@ -244,6 +245,7 @@ struct node {
     floe_term applied_term;
     struct chain chain;     /* as of applied, or of the snapshot that is being read in */
     uint64_t applied_bytes; /* since the newest snapshot */
+    uint64_t apply_budget;  /* bytes that may still be applied in this turn */
     struct floe_conf_state conf_state; /* as of applied */
     struct members members;            /* as of applied */
 
@@ -304,6 +306,7 @@ struct node {
     uint64_t transfer_sent_ms;
     enum node_life life;
     bool damaged; /* FAILED: the data cannot be trusted */
+    bool foreign; /* it was never of this cluster (history.c) */
     char failure[500];
 };
 
@@ -449,6 +452,8 @@ enum err reseed_begin(struct node *node, struct buf *why) MUST_USE;
 void reseed_tick(struct node *node);
 /* Does this member not count yet? Then it starts no election. */
 bool reseed_is_mute(const struct node *node);
+/* It counts, but has not been made a voter again. */
+bool reseed_is_learner(const struct node *node);
 /* May the core hear this message? */
 bool reseed_allows(const struct node *node, const struct floe_message *message);
 void reseed_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);

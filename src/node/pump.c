@@ -307,6 +307,7 @@ static void run_ticks(struct node *node)
 
 static void run_batches(struct node *node)
 {
+    node->apply_budget = NODE_TURN_APPLY_BYTES;
     for (unsigned i = 0; i < NODE_TURN_BATCHES && node->life == NODE_RUNNING; i++) {
         bool batch = floe_raft_has_ready(node->raft);
         if (batch)

@@ -26,6 +26,7 @@ enum event_kind {
     EVENT_RESPONSE, /* a: client, b: likewise: the answer reaches it */
     EVENT_OPERATOR,
     EVENT_DISK_WELL, /* a: machine: its disk has room again */
+    EVENT_TRANSFER,  /* a: machine that is to lead, b: tries left */
 };
 
 struct event {

@@ -115,4 +115,6 @@ BUGS = [
       "        (void)0;\n    if (incoming->writer != NULL || mess")),
     ("takes a first start that broke off for a whole one",
      ("node/recover.c", "        drop_unfinished(log);\n", "        (void)drop_unfinished;\n")),
+    ("each batch of a turn may apply as much as the turn",
+     ("node/apply.c", "    bool stepped = false;\n", "    bool stepped = false;\n    node->apply_budget = NODE_TURN_APPLY_BYTES;\n")),
 ]
