@@ -325,7 +325,8 @@ static void hand_over(struct wal_replay *replay)
     size_t count = out->entry_count - older;
     out->older = floe_entries_copy(out->entries, older);
     out->older_count = older;
-    struct floe_entry *entries = floe_entries_copy(out->entries + older, count);
+    struct floe_entry *entries =
+        count > 0 ? floe_entries_copy(out->entries + older, count) : NULL;
     drop_entries_before(out, out->entry_count);
     mem_free(out->entries);
     out->entries = entries;
