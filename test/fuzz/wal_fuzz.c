@@ -25,6 +25,7 @@ struct image {
     floe_term term;
     struct floe_hard_state hs;
     floe_index mark;
+    floe_term mark_term;
 };
 
 static uint64_t position(const struct image *image)
@@ -38,6 +39,7 @@ static void put_head(struct image *image, struct fuzz_input *in)
                             .meta = {.id = 1, .cluster = "c"},
                             .hard_state = image->hs,
                             .mark_index = image->mark,
+                            .mark_term = image->mark_term,
                             .last_index = image->last};
     uint8_t odd = fuzz_byte(in);
     if ((odd & 1) != 0)
@@ -45,7 +47,7 @@ static void put_head(struct image *image, struct fuzz_input *in)
     if ((odd & 2) != 0)
         head.last_index = image->last = fuzz_number(in);
     if ((odd & 4) != 0)
-        head.reserved = fuzz_number(in);
+        head.reserved = fuzz_number(in) % 65536;
     if ((odd & 8) != 0)
         head.number = fuzz_number(in);
     image->mark = head.mark_index;
@@ -72,6 +74,7 @@ static void put_mark(struct image *image, struct fuzz_input *in)
     wal_record_put_mark(&image->file[image->at], position(image), image->durable, &mark,
                         (keep & 1) != 0);
     image->mark = mark.index;
+    image->mark_term = mark.term;
     if ((keep & 1) == 0 || mark.index > image->last)
         image->last = mark.index;
 }
@@ -127,8 +130,9 @@ static void part(struct image *image, struct fuzz_input *in)
     case 0:
     case 1: put_entry(image, in, 0); break;
     case 2: put_entry(image, in, fuzz_byte(in)); break;
-    case 3: image->hs = (struct floe_hard_state){image->term, 1, fuzz_number(in)}; break;
+    case 3:
     case 4:
+        image->hs = (struct floe_hard_state){image->term, 1, fuzz_number(in)};
         wal_record_put_state(&image->file[image->at], position(image), image->durable, &image->hs);
         break;
     case 5: put_mark(image, in); break;
@@ -218,7 +222,7 @@ static void append_one(struct wal *wal, const struct wal_recovered *found)
     ASSERT(wal_prepare(wal) == ERR_OK);
 }
 
-static void check_log(struct mem_fs *disk)
+static void check_log(struct mem_fs *disk, bool full)
 {
     struct wal_options options = {.fs = mem_fs_table(disk),
                                   .first_segment_bytes = 600,
@@ -229,19 +233,24 @@ static void check_log(struct mem_fs *disk)
     struct wal_recovered found;
     struct wal_recovered again;
     struct buf why = {0};
-    if (wal_open(&options, &wal, &found, &why) != ERR_OK) {
+    if (full) /* no room to reserve anything while it opens */
+        mem_fs_set_capacity(disk, 1);
+    enum err err = wal_open(&options, &wal, &found, &why);
+    mem_fs_set_capacity(disk, 0);
+    if (err != ERR_OK) {
         ASSERT(why.len > 0);
         buf_deinit(&why);
         return;
     }
-    buf_deinit(&why);
     check_found(&found);
     bool more = !found.fresh && found.snapshot_index + found.entry_count < UINT64_MAX - 1 &&
                 wal_segment_count(wal) > 0;
     if (more)
         append_one(wal, &found);
     wal_close(wal);
-    ASSERT(wal_open(&options, &wal, &again, NULL) == ERR_OK);
+    err = wal_open(&options, &wal, &again, &why);
+    ASSERT_MSG(err == ERR_OK, buf_str(&why));
+    buf_deinit(&why);
     check_found(&again);
     check_again(&found, &again, more ? 1 : 0);
     wal_close(wal);
@@ -253,8 +262,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {.data = data, .len = size};
     struct mem_fs *disk = mem_fs_new();
+    bool full = (fuzz_byte(&in) & 1) != 0;
     make_files(disk, &in);
-    check_log(disk);
+    check_log(disk, full);
     ASSERT(mem_fs_open_files(disk) == 0);
     mem_fs_free(disk);
     return 0;
