@@ -53,7 +53,8 @@ static void check_effect(struct kv *kv, const struct kv_command *command,
     if (result->status != KV_OK)
         return;
     ASSERT(there == (command->op == KV_OP_PUT));
-    ASSERT(!there || (item.value_len == command->value_len && item.mod_revision == result->revision));
+    ASSERT(!there ||
+           (item.value_len == command->value_len && item.mod_revision == result->revision));
 }
 
 static void apply(struct kv *kv, struct kv *twin, const struct buf *bytes)

@@ -106,9 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             *colon = '\0';
         count++;
     }
-    struct api_request request = {.target = target != NULL ? target : "",
-                                  .headers = headers,
-                                  .header_count = count};
+    struct api_request request = {
+        .target = target != NULL ? target : "", .headers = headers, .header_count = count};
     check_target(request.target);
     check_conditions(&request);
     check_framing(request.target, headers, count);

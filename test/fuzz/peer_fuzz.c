@@ -190,7 +190,8 @@ static void damage(struct fuzz *fuzz, struct wire *wire, struct fuzz_input *in)
 
 static void send_some(struct fuzz *fuzz, struct fuzz_input *in)
 {
-    struct floe_message message = {.type = FLOE_MSG_HEARTBEAT, .from = 1, .to = 2 + fuzz_byte(in) % 4};
+    struct floe_message message = {
+        .type = FLOE_MSG_HEARTBEAT, .from = 1, .to = 2 + fuzz_byte(in) % 4};
     (void)!peer_set_send(fuzz->set, &message);
     (void)!peer_set_send_note(fuzz->set, message.to, 3, "abc", 3);
 }

@@ -43,10 +43,8 @@ static void put_chunk(struct image *image, const uint8_t *data, size_t len)
     image->total.chunks++;
     image->total.bytes += len;
     buf_add(&image->sums, data, len);
-    struct record record = {.type = SNAPSHOT_CHUNK,
-                            .index = image->total.chunks,
-                            .payload = data,
-                            .payload_len = len};
+    struct record record = {
+        .type = SNAPSHOT_CHUNK, .index = image->total.chunks, .payload = data, .payload_len = len};
     record_put(&image->file, &record);
 }
 

@@ -197,8 +197,8 @@ static bool is_same(const struct floe_entry *a, const struct floe_entry *b)
 {
     return a->index == b->index && a->term == b->term && a->type == b->type &&
            floe_blob_size(a->data) == floe_blob_size(b->data) &&
-           (floe_blob_size(a->data) == 0 || memcmp(floe_blob_data(a->data), floe_blob_data(b->data),
-                                                   floe_blob_size(a->data)) == 0);
+           (floe_blob_size(a->data) == 0 ||
+            memcmp(floe_blob_data(a->data), floe_blob_data(b->data), floe_blob_size(a->data)) == 0);
 }
 
 /* The second finds all of the first, and one entry more. */
