@@ -1,5 +1,5 @@
-/* How old numbers that only grow are: samples of (time, number), so that it can be said which number
- * was reached a given span ago, to a sixtieth of it. */
+/* How old numbers that only grow are: samples of (time, number), so that it can be said which
+ * number was reached a given span ago, to a sixtieth of it. */
 #ifndef NODE_AGES_H
 #define NODE_AGES_H
 

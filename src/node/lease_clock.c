@@ -277,7 +277,8 @@ size_t lease_clock_due(const struct lease_clock *clock, uint64_t now_ms, uint64_
 {
     size_t count = 0;
     const struct lease_timer *timer;
-    TAILQ_FOREACH(timer, &clock->due, in_due) {
+    TAILQ_FOREACH(timer, &clock->due, in_due)
+    {
         if (count == max || timer->noticed_round > settled_round ||
             now_ms < timer->noticed_ms + clock->grace_ms)
             break;
@@ -309,16 +310,18 @@ size_t lease_clock_checkpoints(const struct lease_clock *clock, uint64_t now_ms,
 {
     size_t count = 0;
     const struct lease_timer *timer;
-    TAILQ_FOREACH(timer, &clock->want_reset, in_want) {
+    TAILQ_FOREACH(timer, &clock->want_reset, in_want)
+    {
         if (count == max)
             return count;
         out[count++] = (struct kv_lease_time){.id = timer->id};
     }
-    TAILQ_FOREACH(timer, &clock->want_checkpoint, in_want) {
+    TAILQ_FOREACH(timer, &clock->want_checkpoint, in_want)
+    {
         if (count == max)
             return count;
-        out[count++] = (struct kv_lease_time){.id = timer->id,
-                                              .remaining_s = remaining_s(timer, now_ms)};
+        out[count++] =
+            (struct kv_lease_time){.id = timer->id, .remaining_s = remaining_s(timer, now_ms)};
     }
     return count;
 }

@@ -40,8 +40,8 @@ struct lease_timer {
     uint64_t checkpoint_ms; /* when the next one is wanted; UINT64_MAX: it is wanted already */
     enum lease_state state;
     enum lease_want want;
-    bool marked;    /* a checkpoint is in the store, or may still get there */
-    bool resetting; /* a reset is proposed; no checkpoint is, until it is applied */
+    bool marked;            /* a checkpoint is in the store, or may still get there */
+    bool resetting;         /* a reset is proposed; no checkpoint is, until it is applied */
     uint64_t noticed_ms;    /* DUE: when ... */
     uint64_t noticed_round; /* ... and the first round that begins after that */
     size_t heap_at;
@@ -83,8 +83,8 @@ enum lease_renewal {
     LEASE_WAITS, /* for its end, or for a reset: ask again after that is applied */
 };
 /* Gives the lease its whole time from now on, unless its end is proposed. Call it when a renewal
- * comes, which is safe but no promise, and again when the leadership is confirmed: then LEASE_RENEWED
- * may be told. */
+ * comes, which is safe but no promise, and again when the leadership is confirmed: then
+ * LEASE_RENEWED may be told. */
 enum lease_renewal lease_clock_renew(struct lease_clock *clock, uint64_t id, uint64_t now_ms);
 /* false: not known. *remaining_ms is 0 when its time is over. */
 bool lease_clock_look(const struct lease_clock *clock, uint64_t id, uint64_t now_ms,

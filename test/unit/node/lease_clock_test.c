@@ -1,7 +1,7 @@
 /* When leases run out, at one leader and at the next one. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -54,7 +54,8 @@ static void test_lease_clock_lease_ends_after_its_time_and_not_before(void **sta
     lease_clock_deinit(&clock);
 }
 
-static void test_lease_clock_due_lease_waits_for_grace_and_a_round_begun_after_noticing(void **state)
+static void
+test_lease_clock_due_lease_waits_for_grace_and_a_round_begun_after_noticing(void **state)
 {
     (void)state;
     struct lease_clock clock;
@@ -219,9 +220,7 @@ static void one_step(struct lease_clock *clock, struct twin *twin, struct prng *
         return;
     default: {
         enum lease_renewal got = lease_clock_renew(clock, id, now_ms);
-        assert_int_equal(got, !is->there  ? LEASE_UNKNOWN
-                              : is->ends ? LEASE_WAITS
-                                         : LEASE_RENEWED);
+        assert_int_equal(got, !is->there ? LEASE_UNKNOWN : is->ends ? LEASE_WAITS : LEASE_RENEWED);
         if (got == LEASE_RENEWED)
             is->deadline_ms = now_ms + ttl_s * 1000;
     }
