@@ -83,10 +83,11 @@ static uint64_t after(uint64_t now_ms, uint64_t seconds)
     return seconds > (UINT64_MAX - now_ms) / 1000 ? UINT64_MAX : now_ms + seconds * 1000;
 }
 
-static uint64_t next_checkpoint_ms(const struct lease_timer *timer, uint64_t now_ms)
+static uint64_t next_checkpoint_ms(const struct lease_timer *timer, uint64_t least_ms,
+                                   uint64_t now_ms)
 {
     uint64_t at = after(now_ms, timer->ttl_s / 4);
-    return at > now_ms + LEASE_CHECKPOINT_MS ? at : now_ms + LEASE_CHECKPOINT_MS;
+    return at > now_ms + least_ms ? at : now_ms + least_ms;
 }
 
 static struct lease_list *list_of(struct lease_clock *clock, enum lease_want want)
@@ -138,7 +139,7 @@ static void end_timer(struct lease_clock *clock, struct lease_timer *timer)
 
 void lease_clock_init(struct lease_clock *clock, uint64_t grace_ms)
 {
-    *clock = (struct lease_clock){.grace_ms = grace_ms};
+    *clock = (struct lease_clock){.grace_ms = grace_ms, .checkpoint_ms = LEASE_CHECKPOINT_MS};
     TAILQ_INIT(&clock->due);
     TAILQ_INIT(&clock->want_checkpoint);
     TAILQ_INIT(&clock->want_reset);
@@ -175,7 +176,7 @@ void lease_clock_put(struct lease_clock *clock, uint64_t id, uint64_t ttl_s, uin
     timer->id = id;
     timer->ttl_s = ttl_s;
     timer->deadline_ms = after(now_ms, remaining_s != 0 ? remaining_s : ttl_s);
-    timer->checkpoint_ms = next_checkpoint_ms(timer, now_ms);
+    timer->checkpoint_ms = next_checkpoint_ms(timer, clock->checkpoint_ms, now_ms);
     timer->marked = remaining_s != 0;
     HASH_ADD(hh, clock->by_id, id, sizeof timer->id, timer);
     heap_add(clock, timer);
@@ -207,7 +208,7 @@ enum lease_renewal lease_clock_renew(struct lease_clock *clock, uint64_t id, uin
     if (timer->state == LEASE_ENDS)
         return LEASE_WAITS;
     timer->deadline_ms = after(now_ms, timer->ttl_s);
-    timer->checkpoint_ms = next_checkpoint_ms(timer, now_ms);
+    timer->checkpoint_ms = next_checkpoint_ms(timer, clock->checkpoint_ms, now_ms);
     if (timer->state == LEASE_DUE) {
         leave_state(clock, timer);
         timer->state = LEASE_RUNS;
@@ -338,7 +339,7 @@ void lease_clock_checkpointed(struct lease_clock *clock, const struct kv_lease_t
             continue;
         }
         timer->marked = true;
-        timer->checkpoint_ms = next_checkpoint_ms(timer, now_ms);
+        timer->checkpoint_ms = next_checkpoint_ms(timer, clock->checkpoint_ms, now_ms);
         heap_moved(clock, timer);
     }
 }

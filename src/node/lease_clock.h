@@ -54,6 +54,7 @@ TAILQ_HEAD(lease_list, lease_timer);
 
 struct lease_clock {
     uint64_t grace_ms;
+    uint64_t checkpoint_ms;    /* LEASE_CHECKPOINT_MS, if nobody changes it */
     struct lease_timer *by_id; /* uthash */
     struct lease_timer **heap; /* next event first */
     size_t heap_count;

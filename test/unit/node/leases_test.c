@@ -188,9 +188,14 @@ static void test_node_leader_that_cannot_confirm_answers_and_ends_nothing(void *
     (void)state;
     setup(&w, 3);
     unsigned old = leader(&w);
-    (void)make_lease(old, 7, 2);
+    uint64_t at_ms = make_lease(old, 7, 2);
+    run_until(at_ms + 1900);
     for (unsigned i = 1; i <= 3; i++)
         w.paused[i] = i != old;
+    floe_index last = floe_raft_basic_status(w.node[old]->raft).last_index;
+    run(&w, 350); /* the time is over and it still thinks that it leads */
+    assert_true(node_is_leader(w.node[old]));
+    assert_int_equal(floe_raft_basic_status(w.node[old]->raft).last_index, last);
     uint64_t token = ++w.last_token;
     node_lease_renew(w.node[old], token, 7, w.net.now_ms);
     run(&w, 1900);
