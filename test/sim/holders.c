@@ -113,7 +113,7 @@ static bool lets_run_out(struct world *world, struct holder *holder)
         return false;
     if (world->now_us < holder->promised_us)
         return true;
-    world->holders.ran_out++;
+    world->counts.leases_ended++;
     holder->does = HOLDER_RESTS;
     return false;
 }
@@ -169,7 +169,7 @@ static void answered(struct world *world, struct holder *holder, const struct no
     case HOLDER_GRANTS:
         holder->does = ok ? HOLDER_HOLDS : HOLDER_RESTS;
         holder->granted = result->index;
-        world->holders.granted += ok;
+        world->counts.leases_granted += ok;
         if (ok)
             promise(world, holder);
         return;
@@ -178,7 +178,7 @@ static void answered(struct world *world, struct holder *holder, const struct no
         if (!ok)
             return;
         if (result->lease_known) {
-            world->holders.renewed++;
+            world->counts.leases_renewed++;
             promise(world, holder);
         } else {
             if (world->now_us < holder->promised_us)
@@ -189,7 +189,7 @@ static void answered(struct world *world, struct holder *holder, const struct no
         return;
     case HOLDER_REVOKES:
         holder->does = HOLDER_RESTS;
-        world->holders.revoked += ok;
+        world->counts.leases_revoked += ok;
         return;
     case HOLDER_RESTS:
     case HOLDER_HOLDS: return;
@@ -241,6 +241,8 @@ void holders_check(struct world *world, const struct machine *machine)
         struct kv_item item;
         struct kv_lease_info info;
         key_of(holder, text, sizeof text, &key);
+        if (kv_lease_get(node->kv, holder->lease, &info) && info.remaining_s != 0)
+            world->counts.checkpoints++;
         if (!kv_lease_get(node->kv, holder->lease, &info))
             check_fail(world,
                        "lease %" PRIu64 " has ended at member %u %" PRIu64 " us before its time",
