@@ -54,7 +54,7 @@ bool api_conditions_parse(const struct api_request *request, struct api_conditio
 }
 
 bool api_conditions_for_write(const struct api_conditions *conditions, bool may_be_absent,
-                              struct kv_command *command, struct api_problem *problem)
+                              struct kv_compare *out, struct api_problem *problem)
 {
     const struct api_tag *match = &conditions->if_match;
     const struct api_tag *none = &conditions->if_none_match;
@@ -65,16 +65,9 @@ bool api_conditions_for_write(const struct api_conditions *conditions, bool may_
         return api_problem_set(problem, 400, "bad_condition",
                                may_be_absent ? "If-None-Match can only be * in a write"
                                              : "If-None-Match makes no sense for a DELETE");
-    command->condition = KV_ALWAYS;
-    command->mod_revision = 0;
-    if (none->present) {
-        command->condition = KV_IF_ABSENT;
-    } else if (match->present && match->any) {
-        command->condition = KV_IF_PRESENT;
-    } else if (match->present) {
-        command->condition = KV_IF_MOD_REVISION;
-        command->mod_revision = match->revision;
-    }
+    out->target = match->present && !match->any ? KV_MOD : KV_VERSION;
+    out->relation = match->present && match->any ? KV_GREATER : KV_EQUAL;
+    out->number = out->target == KV_MOD ? match->revision : 0;
     return true;
 }
 

@@ -64,9 +64,10 @@ struct api_conditions {
 };
 bool api_conditions_parse(const struct api_request *request, struct api_conditions *out,
                           struct api_problem *problem);
-/* What a write can ask for; If-None-Match: * only if may_be_absent (PUT). */
+/* What a write can ask for: target, relation and number of *out, if it asks for anything.
+ * If-None-Match: * only if may_be_absent (PUT). */
 bool api_conditions_for_write(const struct api_conditions *conditions, bool may_be_absent,
-                              struct kv_command *command, struct api_problem *problem);
+                              struct kv_compare *out, struct api_problem *problem);
 bool api_tag_matches(const struct api_tag *tag, uint64_t mod_revision);
 
 /* ---- answers (respond.c) --------------------------------------------------------------------- */

@@ -22,27 +22,52 @@ static bool check_value(const struct api *api, size_t len, struct api_problem *p
     return true;
 }
 
+/* A condition that fails reads the key, which tells its current ETag. compare NULL: none. */
+static void write_if(struct api *api, const struct api_call *call, struct kv_op *op,
+                     struct kv_compare *compare)
+{
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = op, .op_count = 1};
+    struct kv_op look = {.type = KV_OP_RANGE};
+    struct kv_op txn = {.type = KV_OP_TXN,
+                        .txn = {.compares = compare,
+                                .compare_count = 1,
+                                .success = op,
+                                .success_count = 1,
+                                .failure = &look,
+                                .failure_count = 1}};
+    if (compare != NULL) {
+        look.range.keys = compare->keys;
+        command.ops = &txn;
+    }
+    node_write(api->node, call->token, &command, call->now_ms);
+}
+
+static bool is_conditional(const struct api_conditions *conditions)
+{
+    return conditions->if_match.present || conditions->if_none_match.present;
+}
+
 static bool handle_write(struct api *api, const struct api_call *call, bool is_put,
                          struct api_problem *problem)
 {
     struct evbuffer *body = is_put ? call->request->body : NULL;
-    struct kv_command command = {
-        .op = is_put ? KV_OP_PUT : KV_OP_DELETE,
-        .key = call->target.key.data,
-        .key_len = call->target.key.len,
-        .value_len = body != NULL ? evbuffer_get_length(body) : 0,
-    };
+    struct kv_keys key = {.key = {.data = call->target.key.data, .len = call->target.key.len}};
+    struct kv_bytes value = {.len = body != NULL ? evbuffer_get_length(body) : 0};
+    struct kv_compare compare = {.keys = key};
     struct api_conditions conditions;
     if (!api_conditions_parse(call->request, &conditions, problem) ||
-        !api_conditions_for_write(&conditions, is_put, &command, problem) ||
-        !check_value(api, command.value_len, problem))
+        !api_conditions_for_write(&conditions, is_put, &compare, problem) ||
+        !check_value(api, value.len, problem))
         return false;
-    if (command.value_len > 0) {
-        command.value = evbuffer_pullup(body, -1);
-        ASSERT_MSG(command.value != NULL, "out of memory");
+    if (value.len > 0) {
+        value.data = evbuffer_pullup(body, -1);
+        ASSERT_MSG(value.data != NULL, "out of memory");
     }
+    struct kv_op op = {.type = KV_OP_DELETE, .del = {.keys = key}};
+    if (is_put)
+        op = (struct kv_op){.type = KV_OP_PUT, .put = {.key = key.key, .value = value}};
     (void)api_pending_add(api, call, is_put ? API_PENDING_PUT : API_PENDING_DELETE);
-    node_write(api->node, call->token, &command, call->now_ms);
+    write_if(api, call, &op, is_conditional(&conditions) ? &compare : NULL);
     return true;
 }
 
@@ -107,7 +132,7 @@ void api_key_read(const struct api *api, const struct buf *key,
                   const struct api_conditions *conditions, struct api_response *out)
 {
     struct kv_item item;
-    if (!kv_get(node_kv(api->node), key->data, key->len, &item)) {
+    if (!kv_get(node_kv(api->node), (struct kv_bytes){key->data, key->len}, &item)) {
         bool must_exist = conditions->if_match.present;
         api_respond_outcome(out, &(struct node_result){.outcome = must_exist ? NODE_CONDITION_FAILED
                                                                              : NODE_KEY_NOT_FOUND});
@@ -121,7 +146,7 @@ void api_key_read(const struct api *api, const struct buf *key,
     put_etag(out, item.mod_revision);
     out->body = evbuffer_new();
     ASSERT_MSG(out->body != NULL, "out of memory");
-    ASSERT(evbuffer_add(out->body, item.value, item.value_len) == 0);
+    ASSERT(evbuffer_add(out->body, item.value.data, item.value.len) == 0);
 }
 
 void api_key_written(const struct node_result *result, bool with_etag, struct api_response *out)

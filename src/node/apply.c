@@ -21,15 +21,31 @@ bool apply_has_work(const struct node *node)
     return !STAILQ_EMPTY(&node->apply_jobs) && node->loading.reader == NULL;
 }
 
-static enum node_outcome outcome_of(enum kv_status status)
+/* Of one operation, or of a transaction with one: a condition that failed has read the key. */
+static void tell_of_reply(const struct kv_reply *reply, struct node_result *result)
 {
-    switch (status) {
-    case KV_OK: return NODE_OK;
-    case KV_CONDITION_FAILED: return NODE_CONDITION_FAILED;
-    case KV_KEY_NOT_FOUND: return NODE_KEY_NOT_FOUND;
-    case KV_COMMAND_INVALID: return NODE_REFUSED;
-    }
-    UNREACHABLE("kv status");
+    bool failed = reply->type == KV_OP_TXN && !reply->succeeded;
+    const struct kv_reply *inner = reply->reply_count > 0 ? &reply->replies[0] : reply;
+    struct kv_item item = {0};
+    if (failed && inner->item_count > 0)
+        kv_entry_item(inner->items[0], &item);
+    if (failed)
+        result->outcome = NODE_CONDITION_FAILED;
+    else if (inner->type == KV_OP_DELETE && inner->count == 0)
+        result->outcome = NODE_KEY_NOT_FOUND;
+    result->mod_revision = inner->type == KV_OP_PUT ? inner->revision : item.mod_revision;
+}
+
+static void apply_kv(struct node *node, const struct envelope *envelope, floe_term term,
+                     struct node_result *result)
+{
+    struct kv_result done =
+        kv_apply(node->kv, envelope->payload, envelope->payload_len, term, true);
+    result->outcome = done.status == KV_OK ? NODE_OK : NODE_REFUSED;
+    result->revision = done.revision;
+    if (done.status == KV_OK && done.reply_count == 1)
+        tell_of_reply(&done.replies[0], result);
+    kv_result_deinit(&done);
 }
 
 static void apply_member_info(struct node *node, const struct envelope *envelope)
@@ -51,10 +67,7 @@ static void apply_normal(struct node *node, const struct floe_entry *entry)
         return; /* a leader's first entry, or what a refused change became */
     struct node_result result = {.term = entry->term, .index = entry->index};
     if (envelope.kind == ENVELOPE_KV) {
-        struct kv_result done = kv_apply(node->kv, envelope.payload, envelope.payload_len);
-        result.outcome = outcome_of(done.status);
-        result.revision = done.revision;
-        result.mod_revision = done.mod_revision;
+        apply_kv(node, &envelope, entry->term, &result);
     } else if (envelope.kind == ENVELOPE_MEMBER_INFO) {
         apply_member_info(node, &envelope);
     }

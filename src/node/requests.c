@@ -85,11 +85,10 @@ static struct waiter *add_write(struct node *node, enum envelope_kind kind,
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
                 uint64_t now_ms)
 {
-    if (refuse_at_once(node, token, command->key_len + command->value_len + 512))
-        return;
     struct buf payload = {0};
-    kv_command_put(&payload, command);
-    add_write(node, ENVELOPE_KV, &payload, now_ms)->token = token;
+    kv_command_encode(&payload, command);
+    if (!refuse_at_once(node, token, payload.len + 512))
+        add_write(node, ENVELOPE_KV, &payload, now_ms)->token = token;
     buf_deinit(&payload);
 }
 

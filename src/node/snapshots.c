@@ -340,7 +340,7 @@ void snapshots_work(struct node *node)
         write_slice(node);
     if (node->loading.reader != NULL && node->life == NODE_RUNNING)
         load_slice(node);
-    if (kv_reap(node->kv, 256))
+    if (kv_tidy(node->kv, 4096))
         node->more = true;
     snapshots_release(node);
 }

@@ -195,15 +195,18 @@ static uint64_t mix_ids(uint64_t hash, const struct floe_ids *ids)
 /* Of everything that the log makes: the store, the members, the configuration. */
 static uint64_t state_hash(const struct node *node)
 {
-    uint64_t hash = mix(kv_revision(node->kv), kv_count(node->kv));
+    uint64_t hash = mix(kv_hash(node->kv), kv_count(node->kv));
+    struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    struct kv_cursor *cursor;
     struct kv_item item;
-    bool more = kv_seek(node->kv, (const uint8_t *)"", 0, false, &item);
-    while (more) {
-        hash = mix_bytes(hash, item.key, item.key_len);
-        hash = mix_bytes(hash, item.value, item.value_len);
+    size_t budget = SIZE_MAX;
+    ASSERT(kv_cursor_open(node->kv, &all, 0, false, &cursor) == KV_OK);
+    while (kv_cursor_next(node->kv, cursor, &budget, &item) == KV_STEP_ITEM) {
+        hash = mix_bytes(hash, item.key.data, item.key.len);
+        hash = mix_bytes(hash, item.value.data, item.value.len);
         hash = mix(mix(mix(hash, item.create_revision), item.mod_revision), item.version);
-        more = kv_seek(node->kv, item.key, item.key_len, true, &item);
     }
+    kv_cursor_free(cursor);
     for (size_t i = 0; i < node->members.count; i++) {
         const struct member *member = &node->members.list[i];
         hash = mix(hash, member->id);

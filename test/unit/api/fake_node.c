@@ -85,25 +85,39 @@ static void note(enum fake_call call, uint64_t token)
         fake_node_answer(fake.result);
 }
 
+/* A write as api makes it: one operation, or a transaction that does it under one condition. */
+static const struct kv_op *note_condition(const struct kv_op *op)
+{
+    fake.conditional = op->type == KV_OP_TXN;
+    if (!fake.conditional)
+        return op;
+    ASSERT(op->txn.compare_count == 1 && op->txn.success_count == 1);
+    ASSERT(op->txn.failure_count == 1 && op->txn.failure[0].type == KV_OP_RANGE);
+    fake.compare = op->txn.compares[0];
+    return &op->txn.success[0];
+}
+
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
                 uint64_t now_ms)
 {
     (void)node;
     (void)now_ms;
-    ASSERT(command->key_len <= sizeof fake.key);
-    fake.command = *command;
-    memcpy(fake.key, command->key, command->key_len);
-    fake.command.key = fake.key;
-    fake.value_len = command->value_len;
-    if (command->value_len > 0) {
-        size_t some = command->value_len < sizeof fake.value_start ? command->value_len
-                                                                   : sizeof fake.value_start;
-        memcpy(fake.value_start, command->value, some);
-    }
-    fake.command.value = fake.value_start;
+    ASSERT(command->type == KV_COMMAND_OP && command->op_count == 1);
+    const struct kv_op *op = note_condition(&command->ops[0]);
+    bool is_put = op->type == KV_OP_PUT;
+    struct kv_bytes key = is_put ? op->put.key : op->del.keys.key;
+    struct kv_bytes value = is_put ? op->put.value : (struct kv_bytes){0};
+    ASSERT(key.len <= sizeof fake.key);
+    fake.op = op->type;
+    fake.key_len = key.len;
+    memcpy(fake.key, key.data, key.len);
+    fake.value_len = value.len;
+    size_t some = value.len < sizeof fake.value_start ? value.len : sizeof fake.value_start;
+    if (some > 0)
+        memcpy(fake.value_start, value.data, some);
     note(FAKE_WRITE, token);
-    if (fake.auto_answer && command->op == KV_OP_PUT)
-        fake_node_put(command->key, command->key_len, command->value, command->value_len, 7);
+    if (fake.auto_answer && is_put)
+        fake_node_put(key.data, key.len, value.data, value.len, 7);
 }
 
 void node_read(struct node *node, uint64_t token, uint64_t now_ms)
@@ -148,16 +162,14 @@ const struct kv *node_kv(const struct node *node)
     return NULL;
 }
 
-bool kv_get(const struct kv *kv, const uint8_t *key, size_t key_len, struct kv_item *out)
+bool kv_get(const struct kv *kv, struct kv_bytes key, struct kv_item *out)
 {
     (void)kv;
     for (size_t i = 0; i < item_count; i++) {
-        if (items[i].key_len != key_len || memcmp(items[i].key, key, key_len) != 0)
+        if (items[i].key_len != key.len || memcmp(items[i].key, key.data, key.len) != 0)
             continue;
-        *out = (struct kv_item){.key = items[i].key,
-                                .key_len = key_len,
-                                .value = items[i].value,
-                                .value_len = items[i].value_len,
+        *out = (struct kv_item){.key = {items[i].key, items[i].key_len},
+                                .value = {items[i].value, items[i].value_len},
                                 .mod_revision = items[i].mod_revision};
         return true;
     }

@@ -12,7 +12,10 @@ struct fake_node {
     enum fake_call call;
     size_t calls;
     uint64_t token;
-    struct kv_command command; /* key and value point to the arrays below */
+    enum kv_op_type op;        /* of a write; what is done if its condition holds */
+    bool conditional;          /* then compare is the condition, about the same key */
+    struct kv_compare compare; /* its bytes are gone */
+    size_t key_len;
     uint8_t key[1 << 17];
     size_t value_len;
     uint8_t value_start[256]; /* its first bytes */

@@ -17,8 +17,8 @@ static void test_api_put_is_answered_by_the_node_with_tag_and_position(void **st
     (void)state;
     assert_false(ask(API_PUT, "/my-key", "hello"));
     assert_int_equal(fake.call, FAKE_WRITE);
-    assert_int_equal(fake.command.op, KV_OP_PUT);
-    assert_int_equal(fake.command.condition, KV_ALWAYS);
+    assert_int_equal(fake.op, KV_OP_PUT);
+    assert_false(fake.conditional);
     expect_key("my-key", 6);
     assert_true(fake.value_len == 5);
     assert_memory_equal(fake.value_start, "hello", 5);
@@ -102,7 +102,7 @@ static void test_api_sizes_are_limited_after_decoding(void **state)
     for (size_t i = 0; i < KEY_BYTES; i++)
         strcat(target, "%41");
     assert_false(ask(API_PUT, target, "v"));
-    assert_true(fake.command.key_len == KEY_BYTES);
+    assert_true(fake.key_len == KEY_BYTES);
     strcat(target, "B");
     expect_refusal(API_PUT, target, 414, "key_too_large");
     expect_refusal(API_GET, target, 414, "key_too_large");
@@ -187,7 +187,7 @@ static void test_api_delete_under_kv_deletes_the_key(void **state)
     (void)state;
     assert_false(ask(API_DELETE, "/kv/3", NULL));
     assert_int_equal(fake.call, FAKE_WRITE);
-    assert_int_equal(fake.command.op, KV_OP_DELETE);
+    assert_int_equal(fake.op, KV_OP_DELETE);
     expect_key("3", 1);
     result((struct node_result){.revision = 12, .term = 3, .index = 40});
     assert_int_equal(answer.status, 204);
@@ -200,19 +200,25 @@ static void test_api_delete_under_kv_deletes_the_key(void **state)
 
 /* ---- conditions ------------------------------------------------------------------------------ */
 
+static void expect_condition(enum kv_target target, enum kv_relation relation, uint64_t number)
+{
+    assert_true(fake.conditional);
+    assert_int_equal(fake.compare.target, target);
+    assert_int_equal(fake.compare.relation, relation);
+    assert_true(fake.compare.number == number);
+}
+
 static void test_api_conditions_of_writes_reach_the_node(void **state)
 {
     (void)state;
     assert_false(ask_if(API_PUT, "/k", "If-Match", "\"17\""));
-    assert_int_equal(fake.command.condition, KV_IF_MOD_REVISION);
-    assert_true(fake.command.mod_revision == 17);
+    expect_condition(KV_MOD, KV_EQUAL, 17);
     assert_false(ask_if(API_PUT, "/k", "if-match", " * "));
-    assert_int_equal(fake.command.condition, KV_IF_PRESENT);
+    expect_condition(KV_VERSION, KV_GREATER, 0);
     assert_false(ask_if(API_PUT, "/k", "If-None-Match", "*"));
-    assert_int_equal(fake.command.condition, KV_IF_ABSENT);
+    expect_condition(KV_VERSION, KV_EQUAL, 0);
     assert_false(ask_if(API_DELETE, "/kv/k", "IF-MATCH", "\"18446744073709551615\""));
-    assert_int_equal(fake.command.condition, KV_IF_MOD_REVISION);
-    assert_true(fake.command.mod_revision == UINT64_MAX);
+    expect_condition(KV_MOD, KV_EQUAL, UINT64_MAX);
 }
 
 static void test_api_failed_condition_is_412_with_the_current_tag(void **state)

@@ -121,7 +121,7 @@ static void test_http_key_of_the_full_size_in_percent_encoding_passes(void **sta
     int fd = dial();
     put(fd, text);
     expect(fd, "HTTP/1.1 204 ");
-    assert_true(fake.command.key_len == KEY_BYTES);
+    assert_true(fake.key_len == KEY_BYTES);
     (void)close(fd);
     mem_free(text);
 }

@@ -452,7 +452,8 @@ static void test_node_installing_a_snapshot_is_atomic_at_every_operation(void **
             assert_true(status.last_index >= counted); /* what it said that it has */
             node_status_deinit(&status);
             struct kv_item item;
-            for (int i = 0; i < 300 && !kv_get(node_kv(w.node[late]), (const uint8_t *)"k89", 3,
+            struct kv_bytes last = {(const uint8_t *)"k89", 3};
+            for (int i = 0; i < 300 && !kv_get(node_kv(w.node[late]), last,
                                                &item);
                  i++)
                 run(&w, 10);

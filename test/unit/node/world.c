@@ -180,11 +180,10 @@ unsigned leader(struct world *w)
 
 uint64_t put(struct world *w, unsigned i, const char *key, const char *value)
 {
-    struct kv_command command = {.op = KV_OP_PUT,
-                                 .key = (const uint8_t *)key,
-                                 .key_len = strlen(key),
-                                 .value = (const uint8_t *)value,
-                                 .value_len = strlen(value)};
+    struct kv_op op = {.type = KV_OP_PUT,
+                       .put = {.key = {(const uint8_t *)key, strlen(key)},
+                               .value = {(const uint8_t *)value, strlen(value)}}};
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
     uint64_t token = ++w->last_token;
     node_write(w->node[i], token, &command, w->net.now_ms);
     return token;
@@ -208,7 +207,8 @@ enum node_outcome outcome(struct world *w, uint64_t token)
 void assert_value(struct world *w, unsigned i, const char *key, const char *value)
 {
     struct kv_item item;
-    assert_true(kv_get(node_kv(w->node[i]), (const uint8_t *)key, strlen(key), &item));
-    assert_int_equal(item.value_len, strlen(value));
-    assert_memory_equal(item.value, value, item.value_len);
+    struct kv_bytes bytes = {(const uint8_t *)key, strlen(key)};
+    assert_true(kv_get(node_kv(w->node[i]), bytes, &item));
+    assert_int_equal(item.value.len, strlen(value));
+    assert_memory_equal(item.value.data, value, item.value.len);
 }
