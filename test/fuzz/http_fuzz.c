@@ -54,13 +54,14 @@ static void check_conditions(const struct api_request *request)
 {
     struct api_conditions conditions;
     struct api_problem problem = {0};
-    struct kv_command command = {.op = KV_OP_PUT};
+    struct kv_compare compares[API_COMPARES_MAX] = {0};
+    size_t count = 0;
     if (!api_conditions_parse(request, &conditions, &problem)) {
         check_problem(&problem);
         return;
     }
     problem = (struct api_problem){0};
-    if (!api_conditions_for_write(&conditions, true, &command, &problem))
+    if (!api_conditions_for_write(&conditions, true, compares, &count, &problem))
         check_problem(&problem);
 }
 

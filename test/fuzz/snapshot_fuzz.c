@@ -62,18 +62,14 @@ static void put_store(struct image *image, struct fuzz_input *in)
 {
     struct kv *kv = kv_new();
     for (uint8_t i = fuzz_byte(in) % 16; i > 0; i--) {
-        size_t key_len;
-        size_t value_len;
-        const uint8_t *key = fuzz_piece(in, &key_len);
-        const uint8_t *value = fuzz_piece(in, &value_len);
-        struct kv_command command = {.op = KV_OP_PUT,
-                                     .key = key_len > 0 ? key : (const uint8_t *)"k",
-                                     .key_len = key_len > 0 ? key_len : 1,
-                                     .value = value,
-                                     .value_len = value_len};
+        struct kv_op op = {.type = KV_OP_PUT};
+        op.put.key.data = fuzz_piece(in, &op.put.key.len);
+        op.put.value.data = fuzz_piece(in, &op.put.value.len);
+        struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
         struct buf bytes = {0};
-        kv_command_put(&bytes, &command);
-        (void)kv_apply(kv, bytes.data, bytes.len);
+        kv_command_encode(&bytes, &command);
+        struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 1, false);
+        kv_result_deinit(&result);
         buf_deinit(&bytes);
     }
     struct kv_view *view = kv_view_new(kv);

@@ -89,7 +89,7 @@ static void test_failover_forwarded_write_survives_the_leader(void **state)
     uint64_t begin_ms = w.net.now_ms;
     assert_int_equal(outcome(&w, token), NODE_OK);
     assert_true(w.net.now_ms - begin_ms <= 400);
-    assert_int_equal(w.results[token].revision, revision + 1);
+    assert_int_equal(w.results[token].kv.revision, revision + 1);
     run(&w, 500);
     assert_int_equal(kv_revision(node_kv(w.node[other])), revision + 1);
     teardown(&w);
