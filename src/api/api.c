@@ -13,6 +13,7 @@ struct api *api_new(struct node *node, const struct api_limits *limits, const st
     api->limits = *limits;
     api->logger = logger;
     STAILQ_INIT(&api->ready);
+    api_streams_init(&api->streams, limits->stream_bytes);
     return api;
 }
 
@@ -29,6 +30,7 @@ void api_free(struct api *api)
 {
     if (api == NULL)
         return;
+    api_streams_deinit(api);
     while (!STAILQ_EMPTY(&api->ready)) {
         struct api_response response = take_ready(api);
         api_response_deinit(&response);

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/json.h"
+#include "api/stream.h"
 
 #include <sys/queue.h>
 #include <uthash.h>
@@ -107,6 +108,7 @@ struct api {
     const struct logger *logger;
     struct api_pending *pending; /* uthash */
     STAILQ_HEAD(, api_queued) ready;
+    struct api_streams streams;
 };
 
 /* One request on its way through a handler. A handler returns true if *out is the answer, false if

@@ -19,7 +19,7 @@ int client_setup(void **state)
 {
     (void)state;
     fake_node_reset();
-    api = api_new(FAKE_NODE, &(struct api_limits){KEY_BYTES, VALUE_BYTES}, NULL);
+    api = api_new(FAKE_NODE, &(struct api_limits){.key_bytes = KEY_BYTES, .value_bytes = VALUE_BYTES}, NULL);
     answer = (struct api_response){0};
     return 0;
 }

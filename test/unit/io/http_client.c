@@ -30,7 +30,7 @@ int setup_with(const struct http_options *options)
 {
     fake_node_reset();
     base = event_base_new();
-    api = api_new(FAKE_NODE, &(struct api_limits){KEY_BYTES, BODY_BYTES}, NULL);
+    api = api_new(FAKE_NODE, &(struct api_limits){.key_bytes = KEY_BYTES, .value_bytes = BODY_BYTES}, NULL);
     server = http_server_new(base, api, options, NULL);
     struct buf why = {0};
     struct addr addr = {.host = "127.0.0.1"};
