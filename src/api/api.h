@@ -76,8 +76,8 @@ void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size
                       uint64_t now_ms);
 /* The client has gone, or no longer sends or reads: no chunk for this token any more. */
 void api_stream_gone(struct api *api, uint64_t token);
-/* When there are chunks to be made though nothing has happened (heartbeats, slices of long answers),
- * now_ms clock; 0: at once; UINT64_MAX: never. */
+/* When there are chunks to be made though nothing has happened (heartbeats, slices of long
+ * answers), now_ms clock; 0: at once; UINT64_MAX: never. */
 uint64_t api_next_deadline_ms(const struct api *api);
 
 /* An error answer in our form, for refusals that the HTTP server itself makes (413, 400 ...).

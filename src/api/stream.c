@@ -1,4 +1,5 @@
-/* Streams take turns: one chunk each, as long as their clients have room and the turn is not long. */
+/* Streams take turns: one chunk each, as long as their clients have room and the turn is not long.
+ */
 #include "api/stream.h"
 #include "api/internal.h"
 #include "base/assert.h"

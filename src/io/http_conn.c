@@ -46,7 +46,8 @@ static void recount(struct http_conn *conn)
         input = conn->header_bytes + (conn->phase == HTTP_CONN_BODY ? conn->passed_bytes : 0);
     else if (is_busy)
         input = evbuffer_get_length(bufferevent_get_input(conn->bev)) + conn->held_bytes;
-    size_t output = is_busy && !conn->is_stream ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
+    size_t output =
+        is_busy && !conn->is_stream ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
     conns->buffered_bytes += input + output;
     conns->buffered_bytes -= conn->input_bytes + conn->output_bytes;
     conn->input_bytes = input;
@@ -177,8 +178,7 @@ static size_t scan_headers(struct http_conn *conn, const char *bytes, size_t len
 static size_t scan_body(struct http_conn *conn, const char *bytes, size_t len)
 {
     pass(conn, len);
-    if (conn->has_framing[HTTP_FRAMING_ENCODING] &&
-        !http_chunk_feed(&conn->chunk, bytes, len))
+    if (conn->has_framing[HTTP_FRAMING_ENCODING] && !http_chunk_feed(&conn->chunk, bytes, len))
         http_page_refuse(conn, &http_refusal_chunk);
     return len;
 }

@@ -1,5 +1,5 @@
-/* Streams as evhttp's chunked answers (HTTP/1.1), as answers that end with the connection (1.0), and
- * as WebSockets, whose bufferevent is taken from evhttp. */
+/* Streams as evhttp's chunked answers (HTTP/1.1), as answers that end with the connection (1.0),
+ * and as WebSockets, whose bufferevent is taken from evhttp. */
 #include "io/http_stream.h"
 #include "base/assert.h"
 #include "base/mem.h"
@@ -101,8 +101,8 @@ void http_stream_put_head(struct evhttp_request *request, const struct api_respo
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     for (size_t i = 0; i < response->header_count; i++) { /* fails only for line breaks */
-        ASSERT(evhttp_add_header(headers, response->headers[i].name,
-                                 response->headers[i].value) == 0);
+        ASSERT(evhttp_add_header(headers, response->headers[i].name, response->headers[i].value) ==
+               0);
     }
 }
 
@@ -115,8 +115,7 @@ static void send_head(struct http_stream *stream)
         (void)evhttp_remove_header(evhttp_request_get_input_headers(request), "Connection");
         (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
     }
-    evhttp_send_reply_start(request, stream->head.status,
-                            http_check_phrase(stream->head.status));
+    evhttp_send_reply_start(request, stream->head.status, http_check_phrase(stream->head.status));
     stream->head_sent = true;
     api_response_deinit(&stream->head);
 }
@@ -272,12 +271,13 @@ static void upgrade(struct http_stream *stream, uint64_t now_ms)
 {
     struct bufferevent *bev = stream->conn->bev;
     char accept[WEBSOCKET_ACCEPT_SIZE];
-    websocket_accept(evhttp_find_header(evhttp_request_get_input_headers(stream->request),
-                                        "Sec-WebSocket-Key"),
-                     accept);
+    websocket_accept(
+        evhttp_find_header(evhttp_request_get_input_headers(stream->request), "Sec-WebSocket-Key"),
+        accept);
     struct evbuffer *output = bufferevent_get_output(bev);
-    ASSERT(evbuffer_add_printf(output, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                                       "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
+    ASSERT(evbuffer_add_printf(output,
+                               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                               "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n",
                                accept) > 0);
     for (size_t i = 0; i < stream->head.header_count; i++)
         ASSERT(evbuffer_add_printf(output, "%s: %s\r\n", stream->head.headers[i].name,
@@ -422,7 +422,8 @@ void http_streams_scan(struct http_streams *streams, uint64_t now_ms)
 {
     struct http_stream *stream;
     struct http_stream *next;
-    HASH_ITER(hh, streams->by_token, stream, next) {
+    HASH_ITER(hh, streams->by_token, stream, next)
+    {
         if (stream->is_websocket)
             scan_websocket(stream, now_ms);
     }
@@ -433,7 +434,8 @@ void http_streams_stop(struct http_streams *streams, uint64_t now_ms)
     struct http_stream *stream;
     struct http_stream *next;
     streams->stopping = true;
-    HASH_ITER(hh, streams->by_token, stream, next) {
+    HASH_ITER(hh, streams->by_token, stream, next)
+    {
         if (stream->conn == NULL)
             continue; /* in over */
         tell_api(stream);
@@ -466,7 +468,8 @@ void http_streams_deinit(struct http_streams *streams)
     struct http_stream *stream;
     struct http_stream *next;
     free_over(streams);
-    HASH_ITER(hh, streams->by_token, stream, next) {
+    HASH_ITER(hh, streams->by_token, stream, next)
+    {
         tell_api(stream);
         /* frees the request, too, since it is still on its connection */
         evhttp_connection_free(evhttp_request_get_connection(stream->request));

@@ -2,8 +2,8 @@
  * Answers that go on: chunks of api to a client until one side has enough, and WebSockets.
  *
  * The head goes out with the first chunk. A stream's client may send nothing for ever, and read as
- * slowly as it likes, as long as it takes some bytes within the idle time-out; more than a little is
- * never made for it (api_stream_unsent).
+ * slowly as it likes, as long as it takes some bytes within the idle time-out; more than a little
+ * is never made for it (api_stream_unsent).
  *
  * Once the head is out, evhttp reports a client that has gone, and frees the connection but not the
  * request: that is done here, by answering it.

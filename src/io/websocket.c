@@ -83,8 +83,8 @@ void websocket_accept(const char *key, char out[WEBSOCKET_ACCEPT_SIZE])
     uint8_t hash[21] = {0}; /* one more, so that it is whole groups of three */
     sha1_short(text, sizeof text - 1, hash);
     for (unsigned i = 0; i < 7; i++) {
-        uint32_t group = (uint32_t)hash[3 * i] << 16 | (uint32_t)hash[3 * i + 1] << 8 |
-                         hash[3 * i + 2];
+        uint32_t group =
+            (uint32_t)hash[3 * i] << 16 | (uint32_t)hash[3 * i + 1] << 8 | hash[3 * i + 2];
         for (unsigned k = 0; k < 4; k++)
             out[4 * i + k] = digits64[group >> (18 - 6 * k) & 63];
     }
@@ -230,8 +230,7 @@ static enum websocket_step end_control(struct websocket *ws)
         return ws->opcode == WEBSOCKET_PING ? WEBSOCKET_STEP_PING : WEBSOCKET_STEP_PONG;
     if (ws->control_len == 0)
         return WEBSOCKET_STEP_CLOSE;
-    if (ws->control_len == 1 ||
-        !is_close_code((unsigned)ws->control[0] << 8 | ws->control[1]))
+    if (ws->control_len == 1 || !is_close_code((unsigned)ws->control[0] << 8 | ws->control[1]))
         return bad(ws, WEBSOCKET_PROTOCOL);
     if (!is_utf8(ws->control + 2, ws->control_len - 2))
         return bad(ws, WEBSOCKET_NOT_UTF8);

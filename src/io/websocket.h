@@ -40,15 +40,15 @@ void websocket_accept(const char *key, char out[WEBSOCKET_ACCEPT_SIZE]);
 
 /* Zero but for message_max: nothing has come. */
 struct websocket {
-    size_t message_max;  /* a longer message ends the connection */
-    struct buf message;  /* of the fragments so far */
-    bool in_message;     /* a first fragment has come, the last one has not */
-    bool is_text;        /* of that message */
-    bool has_taken;      /* message was handed out and is over */
-    bool in_frame;       /* a header has been read */
-    bool is_final;       /* of the frame that is being read */
+    size_t message_max; /* a longer message ends the connection */
+    struct buf message; /* of the fragments so far */
+    bool in_message;    /* a first fragment has come, the last one has not */
+    bool is_text;       /* of that message */
+    bool has_taken;     /* message was handed out and is over */
+    bool in_frame;      /* a header has been read */
+    bool is_final;      /* of the frame that is being read */
     enum websocket_opcode opcode;
-    uint64_t left;       /* of its payload */
+    uint64_t left; /* of its payload */
     uint8_t mask[4];
     unsigned mask_at;
     uint8_t control[WEBSOCKET_CONTROL_BYTES];

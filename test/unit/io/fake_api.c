@@ -58,8 +58,11 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
     fake_api.requests++;
     fake_api.token = token;
     bool is_websocket = strncmp(request->target, "/ws", 3) == 0;
-    *response = (struct api_response){.token = token, .status = 200, .header_count = 1,
-                                      .stream = !is_websocket, .websocket = is_websocket,
+    *response = (struct api_response){.token = token,
+                                      .status = 200,
+                                      .header_count = 1,
+                                      .stream = !is_websocket,
+                                      .websocket = is_websocket,
                                       .headers = {{"Content-Type", "text/event-stream"}}};
 }
 
@@ -82,7 +85,9 @@ void api_response_deinit(struct api_response *response)
 
 void api_error_response(struct api_response *out, int status, const char *code, const char *text)
 {
-    *out = (struct api_response){.token = out->token, .head = out->head, .status = status,
+    *out = (struct api_response){.token = out->token,
+                                 .head = out->head,
+                                 .status = status,
                                  .header_count = 1,
                                  .headers = {{"Content-Type", "application/json"}}};
     out->body = evbuffer_new();

@@ -1,4 +1,5 @@
-/* An api that answers what a test says: every request but /version is a stream, /ws* a WebSocket. */
+/* An api that answers what a test says: every request but /version is a stream, /ws* a WebSocket.
+ */
 #ifndef TEST_FAKE_API_H
 #define TEST_FAKE_API_H
 

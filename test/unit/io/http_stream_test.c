@@ -1,9 +1,9 @@
 /* Answers that go on, and WebSockets, over real sockets. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "fake_api.h"
 #include "http_client.h"
@@ -15,15 +15,17 @@
 #include <unistd.h>
 
 #define GET_STREAM "GET /s HTTP/1.1\r\nHost: x\r\n\r\n"
-#define UPGRADE                                                                                    \
-    "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"      \
+#define UPGRADE                                                                                \
+    "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" \
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 static int setup_short_idle(void **state)
 {
     (void)state;
-    return setup_with(&(struct http_options){.header_timeout_ms = 300, .body_timeout_ms = 300,
-                                             .idle_timeout_ms = 300, .body_bytes = BODY_BYTES});
+    return setup_with(&(struct http_options){.header_timeout_ms = 300,
+                                             .body_timeout_ms = 300,
+                                             .idle_timeout_ms = 300,
+                                             .body_bytes = BODY_BYTES});
 }
 
 static void push(const char *text)
@@ -280,7 +282,10 @@ static void test_websocket_passes_messages_both_ways(void **state)
     assert_true(fake_api.inputs == 2);
     expect_bytes(fd, "\x8a\x01?", 3);
     push("answer");
-    expect_bytes(fd, "\x81\x06" "answer", 8);
+    expect_bytes(fd,
+                 "\x81\x06"
+                 "answer",
+                 8);
     put_frame(fd, 0x88, "\x03\xe8", 2);
     expect_bytes(fd, "\x88\x02\x03\xe8", 4);
     (void)expect_close(fd);
@@ -303,7 +308,10 @@ static void test_websocket_is_ended_by_api(void **state)
     (void)state;
     int fd = open_websocket();
     fake_api_push("bye", 3, true);
-    expect_bytes(fd, "\x81\x03" "bye\x88\x02\x03\xe8", 9);
+    expect_bytes(fd,
+                 "\x81\x03"
+                 "bye\x88\x02\x03\xe8",
+                 9);
     put_frame(fd, 0x88, "\x03\xe8", 2);
     (void)expect_close(fd);
     assert_true(fake_api.gone == 0);
@@ -317,10 +325,10 @@ static void test_websocket_errors_close_with_a_code(void **state)
         size_t len;
         const char *answer;
     } cases[] = {
-        {"\x81\x01x", 3, "\x88\x02\x03\xea"},                      /* without a mask */
-        {"\x83\x81\0\0\0\0x", 7, "\x88\x02\x03\xea"},              /* an unknown opcode */
+        {"\x81\x01x", 3, "\x88\x02\x03\xea"},                           /* without a mask */
+        {"\x83\x81\0\0\0\0x", 7, "\x88\x02\x03\xea"},                   /* an unknown opcode */
         {"\x81\xff\0\0\0\0\0\x20\0\0\0\0\0\0", 14, "\x88\x02\x03\xf1"}, /* too large */
-        {"\x81\x81\0\0\0\0\xff", 7, "\x88\x02\x03\xef"},           /* not UTF-8 */
+        {"\x81\x81\0\0\0\0\xff", 7, "\x88\x02\x03\xef"},                /* not UTF-8 */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int fd = open_websocket();

@@ -1,9 +1,9 @@
 /* Frames byte by byte: RFC 6455's own examples, and what it forbids. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "io/websocket.h"
 
@@ -72,7 +72,9 @@ static void test_masked_hello_comes_byte_by_byte(void **state)
 static void test_fragments_with_a_ping_between_are_one_message(void **state)
 {
     (void)state;
-    static const char frames[] = "\x01\x83\0\0\0\0Hel" "\x89\x82\0\0\0\0hi" "\x80\x82\0\0\0\0lo";
+    static const char frames[] = "\x01\x83\0\0\0\0Hel"
+                                 "\x89\x82\0\0\0\0hi"
+                                 "\x80\x82\0\0\0\0lo";
     assert_int_equal(feed(frames, sizeof frames - 1), WEBSOCKET_STEP_PING);
     assert_true(ws.control_len == 2 && memcmp(ws.control, "hi", 2) == 0);
     assert_int_equal(websocket_next(&ws, input), WEBSOCKET_STEP_MESSAGE);
@@ -99,14 +101,14 @@ static void test_longer_forms_of_the_length(void **state)
 static void test_what_is_forbidden(void **state)
 {
     (void)state;
-    expect_bad("\x81\x01x", 3, WEBSOCKET_PROTOCOL);               /* no mask */
-    expect_bad("\xc1\x81\0\0\0\0x", 7, WEBSOCKET_PROTOCOL);       /* a reserved bit */
-    expect_bad("\x83\x80\0\0\0\0", 6, WEBSOCKET_PROTOCOL);        /* a reserved opcode */
-    expect_bad("\x80\x81\0\0\0\0x", 7, WEBSOCKET_PROTOCOL);       /* a continuation of nothing */
+    expect_bad("\x81\x01x", 3, WEBSOCKET_PROTOCOL);         /* no mask */
+    expect_bad("\xc1\x81\0\0\0\0x", 7, WEBSOCKET_PROTOCOL); /* a reserved bit */
+    expect_bad("\x83\x80\0\0\0\0", 6, WEBSOCKET_PROTOCOL);  /* a reserved opcode */
+    expect_bad("\x80\x81\0\0\0\0x", 7, WEBSOCKET_PROTOCOL); /* a continuation of nothing */
     expect_bad("\x01\x81\0\0\0\0x\x81\x81\0\0\0\0x", 14, WEBSOCKET_PROTOCOL);
-    expect_bad("\x09\x80\0\0\0\0", 6, WEBSOCKET_PROTOCOL);        /* a fragmented ping */
-    expect_bad("\x89\xfe\0\x7e\0\0\0\0", 8, WEBSOCKET_PROTOCOL);  /* a long one */
-    expect_bad("\x88\x81\0\0\0\0\x03", 7, WEBSOCKET_PROTOCOL);    /* half a code */
+    expect_bad("\x09\x80\0\0\0\0", 6, WEBSOCKET_PROTOCOL);         /* a fragmented ping */
+    expect_bad("\x89\xfe\0\x7e\0\0\0\0", 8, WEBSOCKET_PROTOCOL);   /* a long one */
+    expect_bad("\x88\x81\0\0\0\0\x03", 7, WEBSOCKET_PROTOCOL);     /* half a code */
     expect_bad("\x88\x82\0\0\0\0\x03\xed", 8, WEBSOCKET_PROTOCOL); /* 1005 is never sent */
     expect_bad("\x88\x83\0\0\0\0\x03\xe8\xff", 9, WEBSOCKET_NOT_UTF8);
     expect_bad("\x81\x82\0\0\0\0\xc0\x80", 8, WEBSOCKET_NOT_UTF8);     /* overlong */
