@@ -141,6 +141,8 @@ static bool open_node(struct server *server)
                                    .snapshot_entries = conf->raft.snapshot_entries,
                                    .pending_bytes = conf->limits.pending_bytes,
                                    .request_timeout_ms = conf->limits.request_timeout_ms,
+                                   .history_ms = conf->store.history_s * 1000,
+                                   .history_bytes = conf->store.history_bytes,
                                    .seed = random_seed(),
                                    .fs = fs_posix_fs(server->fs),
                                    .logger = server->logger};

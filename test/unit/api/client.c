@@ -123,6 +123,6 @@ void expect_refusal(enum api_method method, const char *target, int status, cons
 
 void expect_key(const void *key, size_t len)
 {
-    assert_true(fake.command.key_len == len);
+    assert_true(fake.key_len == len);
     assert_memory_equal(fake.key, key, len);
 }

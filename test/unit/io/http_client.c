@@ -55,7 +55,7 @@ int setup_auto(void **state)
 {
     (void)setup(state);
     fake.auto_answer = true;
-    fake.result = (struct node_result){.revision = 7, .mod_revision = 7, .term = 1, .index = 3};
+    fake.result = (struct node_result){.kv = {.revision = 7}, .term = 1, .index = 3};
     return 0;
 }
 
