@@ -10,11 +10,12 @@
  *                        first record being written and a rename.
  *   Where there is no room for that (a full disk, a quota, a limit of file sizes) a segment has
  *   1 MiB; where not even that can be reserved it is not reserved at all and grows as it is
- *   written. Short ones leave room for the snapshot that lets older segments go
- *   (wal_take_space_hint), and go sooner themselves. Reading back does not care: a segment ends
- *   behind its last valid record, whether zeros or the end of the file come then, and the position
- *   in the next one's head says whether something is missing. A write that finds no room is final
- *   as any other failure; what it left behind is a torn tail.
+ *   written: who asks wal_has_room or wal_reserve before each append does not get there. Short ones
+ *   leave room for the snapshot that lets older segments go (wal_take_space_hint), and go sooner
+ *   themselves. Reading back does not care: a segment ends behind its last valid record, whether
+ *   zeros or the end of the file come then, and the position in the next one's head says whether
+ *   something is missing. A write that finds no room is final as any other failure; what it left
+ *   behind is a torn tail.
  *
  * RECORDS (codec/record.h), not aligned, each payload starting with 16 bytes:
  *   8  position: log position of this record, bytes over all segments since the log was created

@@ -92,6 +92,17 @@ enum err wal_sync_now(struct wal *wal) MUST_USE;
 enum err wal_release(struct wal *wal, floe_index index) MUST_USE;
 /* Background work, called now and then: prepares the next segment under a spare name. */
 enum err wal_prepare(struct wal *wal) MUST_USE;
+/* Bytes that are reserved ahead: records of so many in all can be written without asking the disk
+ * for more, but for what is lost where one does not fit into the rest of a segment. */
+uint64_t wal_room(const struct wal *wal);
+#define WAL_ROOM_PER_ENTRY 256u /* beside what an entry carries */
+/* Is there room for records of so many bytes in all, the largest of which has so many? */
+bool wal_has_room(const struct wal *wal, uint64_t bytes, uint64_t largest);
+/* Reserves what is missing for that. False is not final, and what had been reserved stays. Costs as
+ * much as making a segment. */
+bool wal_reserve(struct wal *wal, uint64_t bytes, uint64_t largest);
+/* The smallest segment that is reserved: what the owner keeps back is counted in it. */
+uint64_t wal_room_unit(const struct wal *wal);
 /* True once after a segment got less room than it should have, while older segments could go if a
  * newer snapshot let them: the owner should take one soon. */
 bool wal_take_space_hint(struct wal *wal);

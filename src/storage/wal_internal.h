@@ -22,6 +22,8 @@ enum wal_record_type {
 #define WAL_PREFIX_BYTES 16 /* of each payload: position of the record, durable position */
 /* No record is larger than this plus the data of its entry. */
 #define WAL_RECORD_OVERHEAD_BYTES 128
+/* No first record of a segment is larger. */
+#define WAL_HEAD_BYTES_MAX 320
 /* A segment file beyond this was not written by us. */
 #define WAL_SEGMENT_FILE_MAX (UINT64_C(1) << 30)
 #define WAL_PATH_MAX 40
@@ -78,7 +80,7 @@ struct wal_segment {
     uint64_t head_bytes;   /* of the first record */
     uint64_t limit;        /* offset where the next segment begins, unless one record is larger */
     uint64_t synced;       /* offset up to which a sync has returned */
-    uint64_t reserved;     /* the file is never shorter; 0: not known (only while reading back) */
+    uint64_t reserved;     /* the file is never shorter; 0: not known, or it grows */
     uint64_t file_bytes;   /* how long it was found (only while reading back) */
     floe_index max_index;  /* highest entry in it that still counts; 0: none */
     struct fs_file *file;  /* NULL: closed, all of it is durable */

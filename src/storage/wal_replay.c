@@ -258,12 +258,15 @@ static enum err reserve_again(struct wal *wal, struct wal_segment *segment, stru
     if (ops->size(wal->fs.ctx, file, &size) != ERR_OK)
         return ERR_IO;
     segment->limit = wal_segment_whole(wal, segment->number);
+    segment->reserved = size;
     if (size >= segment->limit)
         return ERR_OK;
     bool enough = ops->allocate(wal->fs.ctx, file, segment->limit) == ERR_OK;
     wal_segment_note_room(wal, path, enough);
-    if (enough)
+    if (enough) {
+        segment->reserved = segment->limit;
         return ERR_OK;
+    }
     segment->limit = size > wal->short_segment_bytes ? size : wal->short_segment_bytes;
     return ops->truncate(wal->fs.ctx, file, size); /* a part may have been reserved */
 }

@@ -229,6 +229,7 @@ enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
                                                     .end = bytes.len,
                                                     .head_bytes = bytes.len,
                                                     .limit = wal->spare_bytes,
+                                                    .reserved = wal->spare_reserved,
                                                     .file = wal->spare});
         wal->spare = NULL;
         wal->spare_refused = false;
@@ -246,6 +247,75 @@ enum err wal_segment_maybe_prepare(struct wal *wal)
     enum err err = make_spare(wal, segment->number + 1, 0, false);
     wal->spare_refused = err != ERR_OK;
     return err;
+}
+
+/* ---- room ------------------------------------------------------------------------------------ */
+
+/* In the segment that is written. */
+static uint64_t room_in_current(const struct wal *wal)
+{
+    if (wal->segment_count == 0)
+        return 0;
+    const struct wal_segment *segment = &wal->segments[wal->segment_count - 1];
+    uint64_t end = segment->reserved < segment->limit ? segment->reserved : segment->limit;
+    uint64_t used = segment->end + wal->out.len;
+    return end > used ? end - used : 0;
+}
+
+static uint64_t room_in_spare(const struct wal *wal)
+{
+    bool any = wal->spare != NULL && wal->spare_reserved > WAL_HEAD_BYTES_MAX;
+    return any ? wal->spare_reserved - WAL_HEAD_BYTES_MAX : 0;
+}
+
+uint64_t wal_room(const struct wal *wal)
+{
+    return room_in_current(wal) + room_in_spare(wal);
+}
+
+bool wal_has_room(const struct wal *wal, uint64_t bytes, uint64_t largest)
+{
+    uint64_t rest = room_in_current(wal);
+    uint64_t lost = wal->spare == NULL ? 0 : rest < largest ? rest : largest;
+    return wal_room(wal) >= bytes + lost;
+}
+
+/* What the spare got beyond its old length when it could not get all stays with the disk. */
+static void grow_spare(struct wal *wal, uint64_t bytes)
+{
+    const struct fs_ops *ops = wal->fs.ops;
+    uint64_t was = wal->spare_reserved;
+    if (ops->allocate(wal->fs.ctx, wal->spare, bytes) == ERR_OK) {
+        wal->spare_reserved = bytes;
+        wal->spare_bytes = larger(wal->spare_bytes, bytes);
+        return;
+    }
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, wal_segment_current(wal)->number + 1, true);
+    wal_segment_note_room(wal, path, false);
+    (void)ops->truncate(wal->fs.ctx, wal->spare, was);
+}
+
+bool wal_reserve(struct wal *wal, uint64_t bytes, uint64_t largest)
+{
+    if (wal->failed || wal->segment_count == 0)
+        return false;
+    if (wal_has_room(wal, bytes, largest))
+        return true;
+    uint64_t need = bytes + WAL_HEAD_BYTES_MAX; /* all of it may have to go there */
+    if (need > WAL_SEGMENT_FILE_MAX)
+        return false;
+    if (wal->spare != NULL)
+        grow_spare(wal, larger(need, wal->spare_reserved));
+    else if (make_spare(wal, wal_segment_current(wal)->number + 1, need, false) == ERR_OK)
+        wal->spare_refused = false;
+    return wal_has_room(wal, bytes, largest);
+}
+
+uint64_t wal_room_unit(const struct wal *wal)
+{
+    uint64_t half = wal->segment_bytes / 2;
+    return wal->short_segment_bytes < half ? wal->short_segment_bytes : half;
 }
 
 /* ---- removal --------------------------------------------------------------------------------- */

@@ -73,6 +73,7 @@ static void add_counts(const struct counts *one)
     total.known += one->known;
     total.unknown += one->unknown;
     total.refused += one->refused;
+    total.no_room += one->no_room;
     total.members_added += one->members_added;
     total.members_removed += one->members_removed;
     total.virtual_us += one->virtual_us;
@@ -131,9 +132,11 @@ static void report(uint64_t seeds, uint64_t failed, double passed_s)
                  " terms with a leader, members added %" PRIu64 " removed %" PRIu64 "\n",
                  total.events, total.turns, total.starts, total.elections, total.members_added,
                  total.members_removed);
-    (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64
+    (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64
+                 ", without room %" PRIu64 ", unknown %" PRIu64
                  "; histories too complex to judge %" PRIu64 "\nfaults:",
-                 total.requests, total.known, total.refused, total.unknown, total_complex);
+                 total.requests, total.known, total.refused, total.no_room, total.unknown,
+                 total_complex);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         (void)printf(" %s %" PRIu64, fault_name((enum fault)i), total.faults[i]);
     (void)printf("\n%" PRIu64 " passed, %" PRIu64 " failed\n", seeds - failed, failed);

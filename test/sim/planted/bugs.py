@@ -117,4 +117,10 @@ BUGS = [
      ("node/recover.c", "        drop_unfinished(log);\n", "        (void)drop_unfinished;\n")),
     ("each batch of a turn may apply as much as the turn",
      ("node/apply.c", "    bool stepped = false;\n", "    bool stepped = false;\n    node->apply_budget = NODE_TURN_APPLY_BYTES;\n")),
+    ("takes growth for which no room is reserved",
+     ("node/room.c", "    return (node->room.taken.bytes == 0 || fits(node, load, keep)) && take(node, load, keep);",
+      "    (void)fits;\n    (void)!take(node, load, keep);\n    return true;")),
+    ("hears what it has no room to log",
+     ("node/room.c",
+      "return message->type != FLOE_MSG_APP || take(node, load_of(message), NODE_ROOM_NONE);", "return true;")),
 ]
