@@ -41,6 +41,7 @@ static void own_failed(struct node *node, const char *what)
     own_clear(node);
     node->applied_bytes = 0; /* the next try comes after as much work again */
     node->snapshot_retry_ms = node->now_ms + RETRY_MS; /* and not at once in any case */
+    wal_give_up_spares(node->wal);                     /* for want of room, perhaps */
 }
 
 static bool is_due(const struct node *node)

@@ -166,7 +166,11 @@ static enum err replay_records(struct wal_replay *replay, size_t at)
         segment->end += view.used;
         ASSERT(segment->end <= len);
     }
-    if (!is_all_zero(data + segment->end, len - (size_t)segment->end))
+    if (is_all_zero(data + segment->end, len - (size_t)segment->end))
+        return ERR_OK;
+    if (segment->recycled && !wal_damage_is_written(replay, segment))
+        segment->stale_end = wal_damage_written_end(&replay->data, segment->end);
+    else
         break_at(replay, at, segment->end, "no valid record");
     return ERR_OK;
 }
@@ -200,6 +204,7 @@ static enum err enter_segment(struct wal_replay *replay, size_t at, const struct
                                                 .end = view->used,
                                                 .head_bytes = view->used,
                                                 .reserved = head->reserved,
+                                                .recycled = head->recycled,
                                                 .file_bytes = replay->data.len});
     return replay_records(replay, at);
 }
@@ -285,6 +290,8 @@ static enum err settle_segment(struct wal_replay *replay, struct wal_segment *se
     if (ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
         return wal_replay_fail(replay, "open", path);
     enum err err = last ? reserve_again(wal, segment, file, path) : ERR_OK;
+    if (err == ERR_OK && last)
+        err = wal_damage_put_zeros(wal, file, segment->end, segment->stale_end);
     if (err == ERR_OK)
         err = ops->sync(wal->fs.ctx, file);
     if (err == ERR_OK && last) {

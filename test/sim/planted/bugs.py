@@ -123,4 +123,10 @@ BUGS = [
     ("hears what it has no room to log",
      ("node/room.c",
       "return message->type != FLOE_MSG_APP || take(node, load_of(message), NODE_ROOM_NONE);", "return true;")),
+    ("takes what an old segment left in its file for records",
+     ("storage/wal_replay.c", "            view.position != segment->base + segment->end)",
+      "            view.position == 0)")),
+    ("writes to an old segment's file before its old name is gone for good",
+     ("storage/wal_segment.c", '    if (wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)',
+      '    if (!recycle && wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)')),
 ]
