@@ -58,8 +58,10 @@
  *   A crash before that sync leaves any length: a torn tail.
  * - What is left of an older segment behind the end of the log: zeros are made durable in its place
  *   as in that of a torn tail, but nothing is said.
- * - A *.spare: removed, whatever it was; it may hold records of a segment whose rename was lost,
- *   which nobody was told of and which would be at their place in the next segment of that number.
+ * - A *.spare: removed. It may hold records of a segment whose rename was lost, which nobody was
+ *   told of, and which would be at their place in the next segment of that number. Where the
+ *   segment that is written has little room left, one is kept, with zeros made durable in it: the
+ *   disk may be full.
  * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
  *   left has no gap. Entries at or before the mark are handed out apart, in case that its snapshot
  *   cannot be read; an installed snapshot ends all that was before it.

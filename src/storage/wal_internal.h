@@ -178,6 +178,8 @@ void wal_spare_forget_first(struct wal *wal); /* it is a segment now */
 /* Is this segment worth being used again? Then it was renamed, durably, and becomes the last. */
 bool wal_spare_wants(const struct wal *wal, const struct wal_segment *segment);
 void wal_spare_recycle(struct wal *wal, const struct wal_segment *segment);
+/* Takes one over that an earlier process left, with zeros in it, durably. */
+bool wal_spare_adopt(struct wal *wal, uint64_t name) MUST_USE;
 void wal_spare_close_all(struct wal *wal);
 
 /* ---- reading back (wal_replay.c, wal_damage.c, wal_files.c) ---------------------------------- */
@@ -192,6 +194,11 @@ struct wal_break {
     const char *reason;
 };
 
+struct wal_found_spare {
+    uint64_t number; /* in its name */
+    uint64_t bytes;
+};
+
 struct wal_replay {
     struct wal *wal;
     struct wal_recovered *out;
@@ -199,6 +206,9 @@ struct wal_replay {
     uint64_t *numbers; /* of the segment files, ascending */
     size_t number_count;
     size_t number_cap;
+    struct wal_found_spare *spares;
+    size_t spare_count;
+    size_t spare_cap;
     size_t entry_cap;  /* of out->entries, which hold the older ones, too, until the end */
     struct buf data;   /* the segment file being looked at */
     uint64_t proven;   /* highest durable position that a valid record tells of */
@@ -207,8 +217,10 @@ struct wal_replay {
 };
 
 enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why) MUST_USE;
-/* Fills numbers; spares of an earlier process are removed. */
+/* Fills numbers and spares. */
 enum err wal_replay_list(struct wal_replay *replay) MUST_USE;
+/* Once the log is as it will be: removes the spares of an earlier process, or keeps one. */
+enum err wal_replay_spares(struct wal_replay *replay) MUST_USE;
 /* The last call to the file system failed: the text into why. */
 enum err wal_replay_fail(struct wal_replay *replay, const char *what, const char *path) MUST_USE;
 /* The whole file into replay->data. */

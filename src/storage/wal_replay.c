@@ -353,7 +353,7 @@ static enum err replay_all(struct wal_replay *replay)
         return err;
     replay->out->fresh = replay->number_count == 0;
     if (replay->out->fresh)
-        return ERR_OK;
+        return wal_replay_spares(replay);
     for (size_t i = 0; i < replay->number_count && err == ERR_OK && !replay->broken.found; i++)
         err = replay_segment(replay, i);
     if (err == ERR_OK)
@@ -362,7 +362,9 @@ static enum err replay_all(struct wal_replay *replay)
         err = wal_damage_settle(replay);
     if (err == ERR_OK)
         err = check_complete(replay);
-    return err == ERR_OK ? settle_files(replay) : err;
+    if (err == ERR_OK)
+        err = settle_files(replay);
+    return err == ERR_OK ? wal_replay_spares(replay) : err;
 }
 
 /* For who has to decide what becomes of a damaged log. */
@@ -385,6 +387,7 @@ enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why)
         say_what_is_good(&replay);
     hand_over(&replay);
     mem_free(replay.numbers);
+    mem_free(replay.spares);
     buf_deinit(&replay.data);
     return err;
 }

@@ -129,6 +129,25 @@ void wal_spare_recycle(struct wal *wal, const struct wal_segment *segment)
         ops->close(wal->fs.ctx, spare.file);
 }
 
+bool wal_spare_adopt(struct wal *wal, uint64_t name)
+{
+    const struct fs_ops *ops = wal->fs.ops;
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, name, true);
+    struct wal_spare spare = {.name = name};
+    if (ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &spare.file) != ERR_OK)
+        return false;
+    if (ops->size(wal->fs.ctx, spare.file, &spare.reserved) != ERR_OK ||
+        wal_damage_put_zeros(wal, spare.file, 0, spare.reserved) != ERR_OK ||
+        ops->sync(wal->fs.ctx, spare.file) != ERR_OK) {
+        ops->close(wal->fs.ctx, spare.file);
+        return false;
+    }
+    spare.limit = spare.reserved;
+    push(wal, &spare);
+    return true;
+}
+
 void wal_give_up_spares(struct wal *wal)
 {
     char path[WAL_PATH_MAX];

@@ -308,7 +308,7 @@ static bool crash_at(const struct script *script, unsigned n, enum mem_fs_crash 
         crash_while_opening(run, prng);
     struct wal_recovered found;
     struct wal *wal = reopen(run->disk, &found);
-    assert_int_equal(mem_fs_count(run->disk, ".spare"), 0);
+    assert_true(mem_fs_count(run->disk, ".spare") <= 1);
     const struct state *state = check_found(run, durable, &found);
     wal_recovered_deinit(&found);
     mem_fs_set_capacity(run->disk, 0);
