@@ -96,6 +96,8 @@ BUGS = [
     ("proposes again what was forwarded and may be on its way",
      ("node/requests.c", "waiters_set_state(&node->waiters, batch->waiter[i], WAITER_FORWARDED);",
       "requeue(node, batch->waiter[i], 10 * NODE_RETRY_MS);")),
+    ("believes a refusal of an earlier try",
+     ("node/requests.c", " &&\n            waiter->term == term)", ")")),
     ("takes proposals that were forwarded in an earlier term",
      ("node/pump.c", "would_bounce(node, message) || is_late(node, message)",
       "would_bounce(node, message) || (false && is_late(node, message))")),
