@@ -118,6 +118,21 @@ static void test_kv_undecodable_command_changes_nothing(void **state)
     kv_free(kv);
 }
 
+/* What is there is the same, what was is not: who watches would see it. */
+static void test_kv_hash_tells_histories_apart(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv *other = kv_new();
+    assert_int_equal(put(kv, "a", "1"), KV_OK);
+    assert_int_equal(put(other, "a", "2"), KV_OK);
+    assert_int_equal(put(kv, "a", "3"), KV_OK);
+    assert_int_equal(put(other, "a", "3"), KV_OK);
+    assert_true(kv_hash(kv) != kv_hash(other));
+    kv_free(other);
+    kv_free(kv);
+}
+
 /* ---- transactions ---------------------------------------------------------------------------- */
 
 static struct kv_result do_txn(struct kv *kv, struct kv_compare *compare, struct kv_op *ops,
@@ -467,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_kv_delete_of_a_range_takes_one_revision),
         cmocka_unit_test(test_kv_batch_gives_each_operation_its_revision_and_status),
         cmocka_unit_test(test_kv_undecodable_command_changes_nothing),
+        cmocka_unit_test(test_kv_hash_tells_histories_apart),
         cmocka_unit_test(test_kv_txn_reads_see_what_was_written_before_them),
         cmocka_unit_test(test_kv_txn_is_refused_as_a_whole),
         cmocka_unit_test(test_kv_txn_is_refused_for_its_reads_without_replies_too),
