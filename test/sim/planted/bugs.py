@@ -108,7 +108,7 @@ BUGS = [
      ("node/requests.c", "bool nowhere = waiter->state == WAITER_QUEUED && !waiter->answered;",
       "bool nowhere = true;")),
     ("compares no revisions in a compare-and-swap",
-     ("kv/store.c", "now->mod_revision == command->mod_revision", "now->mod_revision > 0")),
+     ("kv/txn.c", "case KV_EQUAL: return order == 0;", "case KV_EQUAL: return order >= 0;")),
     ("refuses connections of members that it does not know yet",
      ("node/pump.c", "peer_set_accept_unknown(node->peers, !settled);",
       "peer_set_accept_unknown(node->peers, !settled && node->applied == 0);")),
