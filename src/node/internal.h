@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/prng.h"
 #include "node/ages.h"
 #include "node/chain.h"
 #include "node/leases.h"
@@ -28,6 +29,7 @@
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
 #define NODE_TRAILING_BYTES_MAX (UINT64_C(32) << 20)
+#define NODE_PEER_QUEUE_BYTES (32u << 20) /* messages to one member */
 #define NODE_RETRY_MS 50u      /* before a refused proposal is tried again */
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
@@ -207,6 +209,14 @@ struct counted {
     floe_index index;
 };
 
+/* An election that does not wait for its time-out (failover.c). */
+struct failover {
+    uint64_t campaign_ms; /* 0: none is due */
+    floe_id lost;         /* the leader whose link broke; 0: none, at the start */
+    unsigned tries;
+    bool started; /* the one at the start was arranged */
+};
+
 enum reseed_stage {
     RESEED_NONE = 0,
     RESEED_MOVING = 1,
@@ -255,6 +265,10 @@ struct node {
     /* disk_watch.c */
     struct disk_watch disk;
 
+    /* failover.c */
+    struct failover failover;
+    struct prng prng;
+
     /* beats.c */
     struct beats beats;
 
@@ -266,6 +280,7 @@ struct node {
     floe_term applied_term;
     struct chain chain;     /* as of applied, or of the snapshot that is being read in */
     uint64_t applied_bytes; /* since the newest snapshot */
+    uint64_t apply_budget;  /* bytes that may still be applied in this turn */
     struct floe_conf_state conf_state; /* as of applied */
     struct members members;            /* as of applied */
 
@@ -335,6 +350,7 @@ struct node {
     uint64_t transfer_sent_ms;
     enum node_life life;
     bool damaged; /* FAILED: the data cannot be trusted */
+    bool foreign; /* it was never of this cluster (history.c) */
     char failure[500];
 };
 
@@ -360,6 +376,12 @@ void durable_start_sync(struct node *node);
 /* Releases what the log's durable position allows; true if something was stepped. */
 bool durable_release(struct node *node);
 void durable_deinit(struct node *node);
+
+/* failover.c */
+void failover_on_broken(struct node *node, floe_id id);  /* our link to it */
+void failover_on_heard(struct node *node, floe_id from); /* as a leader speaks */
+void failover_on_connected(struct node *node);
+void failover_turn(struct node *node);
 
 /* disk_watch.c */
 void disk_watch_on_wanted(struct node *node);   /* something waits for a sync */
@@ -406,6 +428,10 @@ void requests_on_applied(struct node *node, uint64_t seq, struct node_result res
 /* index was applied: proposals that stood there and were not met are proved dead. */
 void requests_on_index(struct node *node, floe_index index);
 void requests_on_snapshot(struct node *node, floe_index index);
+/* A forwarded batch leaves, in this term. */
+void requests_on_forward(struct node *node, const struct floe_message *message, floe_term term);
+/* An entry of a newer term is being applied. */
+void requests_on_term(struct node *node, floe_term term);
 void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len);
 /* Tells the sender of a MsgProp that nothing of it was appended. */
 void requests_refuse_forwarded(struct node *node, const struct floe_message *message);
@@ -509,6 +535,8 @@ enum err reseed_begin(struct node *node, struct buf *why) MUST_USE;
 void reseed_tick(struct node *node);
 /* Does this member not count yet? Then it starts no election. */
 bool reseed_is_mute(const struct node *node);
+/* It counts, but has not been made a voter again. */
+bool reseed_is_learner(const struct node *node);
 /* May the core hear this message? */
 bool reseed_allows(const struct node *node, const struct floe_message *message);
 void reseed_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);

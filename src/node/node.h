@@ -82,6 +82,8 @@ const char *node_failure(const struct node *node);
 /* FAILED, and the stored data is damaged, too old, or not the cluster's: it must not be used again,
  * but made anew from the others. */
 bool node_is_damaged(const struct node *node);
+/* Damaged, and of this cluster: to be started with reseed_stamp. */
+bool node_reseed_helps(const struct node *node);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 

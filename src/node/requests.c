@@ -263,9 +263,40 @@ void requests_on_index(struct node *node, floe_index index)
         requeue(node, waiter, 0);
 }
 
+void requests_on_forward(struct node *node, const struct floe_message *message, floe_term term)
+{
+    for (size_t i = 0; i < message->entry_count; i++) {
+        struct envelope envelope;
+        if (envelope_decode(message->entries[i].data, &envelope) != ERR_OK ||
+            envelope.origin != node->options.id || envelope.boot != node->boot)
+            continue;
+        struct waiter *waiter = waiters_find(&node->waiters, envelope.seq);
+        if (waiter != NULL && waiter->state == WAITER_FORWARDED)
+            waiter->term = term;
+    }
+}
+
+/* What was forwarded in an older term would have been applied before this, or is in a log of that
+ * term which nobody will ever commit; and nobody takes it any more (is_late in pump.c). */
+void requests_on_term(struct node *node, floe_term term)
+{
+    struct waiter *waiter;
+    TAILQ_FOREACH(waiter, &node->waiters.all, in_all)
+    {
+        if (waiter->kind == WAITER_WRITE && waiter->state == WAITER_FORWARDED &&
+            waiter->term < term)
+            requeue(node, waiter, 0);
+    }
+}
+
 void requests_on_snapshot(struct node *node, floe_index index)
 {
     struct waiter *waiter;
+    TAILQ_FOREACH(waiter, &node->waiters.all, in_all)
+    {
+        if (waiter->kind == WAITER_WRITE && waiter->state == WAITER_FORWARDED)
+            waiters_set_state(&node->waiters, waiter, WAITER_UNKNOWABLE);
+    }
     while ((waiter = TAILQ_FIRST(&node->waiters.proposed)) != NULL && waiter->index <= index)
         waiters_set_state(&node->waiters, waiter, WAITER_UNKNOWABLE);
 }

@@ -214,9 +214,11 @@ enum err snapshots_reader_open(struct node *node, floe_index index, struct snaps
 {
     struct buf why = {0};
     enum err err = snapshot_reader_open(node->fs, index, out, &why);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
         log_error(node->logger, "snapshot does not open index=%" PRIu64 " why=%s", index,
                   why.len > 0 ? buf_str(&why) : err_str(err));
+        node->snapshot_wanted = true; /* another one, that can be sent */
+    }
     buf_deinit(&why);
     return err;
 }

@@ -123,7 +123,8 @@ enum err wal_record_get_head(const struct wal_view *view, struct wal_head *out)
     if (count > 9)
         head.reserved = unpack_u64(&in);
     unpack_rest(&in, count, count > 9 ? 10 : 9);
-    if (count < 9 || unpack_end(&in) != ERR_OK || version == 0)
+    if (count < 9 || unpack_end(&in) != ERR_OK || version == 0 ||
+        head.reserved > WAL_SEGMENT_FILE_MAX)
         return ERR_CORRUPT;
     *out = head;
     return ERR_OK;

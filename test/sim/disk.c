@@ -54,6 +54,7 @@ static enum err make_file(struct disk *disk, const char *path, struct disk_file 
         return ERR_IO;
     ASSERT(strncmp(path, "wal/", 4) == 0 ? disk->wal.made : disk->snap.made);
     struct disk_file *file = mem_calloc(1, sizeof *file);
+    file->of_snapshot = strncmp(path, "snap/", 5) == 0;
     disk_names_set(&disk->now, path, file);
     disk_rename_note(disk, path, NULL, file);
     *out = file;
@@ -93,6 +94,14 @@ static void op_close(void *ctx, struct fs_file *handle)
     mem_free(handle);
 }
 
+static void count_bytes(struct disk *disk, const struct disk_file *file, uint64_t len)
+{
+    if (file->of_snapshot)
+        disk->bytes.snapshots += len;
+    else
+        disk->bytes.log += len;
+}
+
 static enum err op_read(void *ctx, struct fs_file *handle, uint64_t offset, void *data, size_t len,
                         size_t *got)
 {
@@ -100,7 +109,7 @@ static enum err op_read(void *ctx, struct fs_file *handle, uint64_t offset, void
     if (disk->stopped)
         return ERR_IO;
     *got = content_read(&handle->file->now, offset, data, len);
-    disk->bytes += *got;
+    count_bytes(disk, handle->file, *got);
     return ERR_OK;
 }
 
@@ -117,7 +126,7 @@ static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, con
         return err;
     content_write(&handle->file->now, offset, data, len); /* a failed one may have done something */
     disk_change_note(handle->file, false, offset, data, len);
-    disk->bytes += len;
+    count_bytes(disk, handle->file, len);
     return err;
 }
 
@@ -360,10 +369,10 @@ uint64_t disk_take_waited_us(struct disk *disk)
     return waited;
 }
 
-uint64_t disk_take_bytes(struct disk *disk)
+struct disk_bytes disk_take_bytes(struct disk *disk)
 {
-    uint64_t bytes = disk->bytes;
-    disk->bytes = 0;
+    struct disk_bytes bytes = disk->bytes;
+    disk->bytes = (struct disk_bytes){0};
     return bytes;
 }
 

@@ -37,7 +37,11 @@ uint64_t disk_take_waited_us(struct disk *disk);
 /* When the next sync that was started ends; SIM_NEVER: there is none. */
 uint64_t disk_next_sync_us(const struct disk *disk);
 /* Bytes read and written since it was asked last. */
-uint64_t disk_take_bytes(struct disk *disk);
+struct disk_bytes {
+    uint64_t log; /* and small files */
+    uint64_t snapshots;
+};
+struct disk_bytes disk_take_bytes(struct disk *disk);
 
 /* The power goes at the n-th change from now on (1 = the next). */
 void disk_stop_at(struct disk *disk, unsigned n);

@@ -16,6 +16,7 @@ struct disk_change {
 
 struct disk_file {
     unsigned refs; /* names and handles */
+    bool of_snapshot;
     struct content now;
     struct content durable;
     struct disk_change *changes;
@@ -84,7 +85,7 @@ struct disk {
     bool failed; /* since asked last */
     const char *error;
     uint64_t waited_us;
-    uint64_t bytes;
+    struct disk_bytes bytes;
 };
 
 /* disk_names.c */

@@ -96,6 +96,9 @@ BUGS = [
     ("proposes again what was forwarded and may be on its way",
      ("node/requests.c", "waiters_set_state(&node->waiters, batch->waiter[i], WAITER_FORWARDED);",
       "requeue(node, batch->waiter[i], 10 * NODE_RETRY_MS);")),
+    ("takes proposals that were forwarded in an earlier term",
+     ("node/pump.c", "would_bounce(node, message) || is_late(node, message)",
+      "would_bounce(node, message) || (false && is_late(node, message))")),
     ("takes forwarded proposals for its own after it was deposed",
      ("node/core.c", "return floe_raft_basic_status(node->raft).soft_state.state == FLOE_STATE_LEADER;",
       "return node->soft_state.state == FLOE_STATE_LEADER;")),
@@ -112,4 +115,6 @@ BUGS = [
       "        (void)0;\n    if (incoming->writer != NULL || mess")),
     ("takes a first start that broke off for a whole one",
      ("node/recover.c", "        drop_unfinished(log);\n", "        (void)drop_unfinished;\n")),
+    ("each batch of a turn may apply as much as the turn",
+     ("node/apply.c", "    bool stepped = false;\n", "    bool stepped = false;\n    node->apply_budget = NODE_TURN_APPLY_BYTES;\n")),
 ]
