@@ -205,7 +205,9 @@ static void loading_clear(struct node *node)
 {
     if (node->loading.reader != NULL)
         snapshot_reader_close(node->loading.reader);
-    if (node->loading.loader != NULL)
+    if (node->loading.loader != NULL && node->kv != NULL)
+        kv_loader_discard(node->kv, node->loading.loader); /* it may hold much: in slices */
+    else if (node->loading.loader != NULL)
         kv_loader_free(node->loading.loader);
     node->loading = (struct loading){0};
 }

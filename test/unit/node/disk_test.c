@@ -192,6 +192,7 @@ static void test_node_short_of_room_takes_snapshots_early_and_goes_on(void **sta
     static const struct node_member_option self = {1, "n1:1"};
     setup(&w, 0);
     mem_fs_set_capacity(w.disk[1], 24u << 20);
+    w.history_bytes = 1000000; /* it is in the snapshots, too */
     struct node_options options = options_of(&w, 1);
     options.members = &self;
     options.member_count = 1;
