@@ -130,9 +130,11 @@ static bool is_at(const struct api_endpoint *endpoint, struct api_call *call)
     return false;
 }
 
+/* What answers a GET at once answers a HEAD, too; not what is streamed. */
 static bool takes(const struct api_endpoint *endpoint, enum api_method method)
 {
-    bool is_read = endpoint->method == API_GET && strstr(endpoint->answer, SSE) == NULL;
+    bool is_streamed = endpoint->handle == api_range_handle || endpoint->handle == api_events_handle;
+    bool is_read = endpoint->method == API_GET && !is_streamed;
     return endpoint->method == method || (is_read && method == API_HEAD);
 }
 

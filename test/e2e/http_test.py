@@ -194,6 +194,9 @@ def test_listing_has_forms_limits_orders_and_pages():
         assert n.request("GET", "/kv/?prefix=").json()["count"] == 12
         assert n.request("GET", "/kv/").code() == "empty_key"
         assert n.request("GET", "/kv/?prefix=a&order=up").code() == "bad_order"
+        head = n.request("HEAD", "/kv/?prefix=a")
+        assert head.status == 405 and head.headers["Allow"] == "GET, POST, DELETE"
+        assert n.request("HEAD", "/events").status == 405
 
 
 def test_pages_are_of_one_revision():
