@@ -97,6 +97,10 @@ static void put_disk(struct api_json *json, const struct node_status *status)
     api_json_u64(json, "longest_write_ms", status->disk_longest_ms);
     api_json_u64(json, "late_count", status->disk_late_count);
     api_json_u64(json, "stuck_count", status->disk_stuck_count);
+    api_json_str(json, "room", status->room);
+    api_json_u64(json, "reserved_bytes", status->room_bytes);
+    if (status->room_text != NULL)
+        api_json_str(json, "refuses_writes", status->room_text);
     api_json_close(json, '}');
 }
 

@@ -133,7 +133,8 @@ static bool is_at(const struct api_endpoint *endpoint, struct api_call *call)
 /* What answers a GET at once answers a HEAD, too; not what is streamed. */
 static bool takes(const struct api_endpoint *endpoint, enum api_method method)
 {
-    bool is_streamed = endpoint->handle == api_range_handle || endpoint->handle == api_events_handle;
+    bool is_streamed =
+        endpoint->handle == api_range_handle || endpoint->handle == api_events_handle;
     bool is_read = endpoint->method == API_GET && !is_streamed;
     return endpoint->method == method || (is_read && method == API_HEAD);
 }
@@ -198,8 +199,9 @@ static bool refuse(struct api *api, struct api_call *call, struct api_response *
     else if (method == API_OTHER)
         api_respond_method(out, "GET, HEAD");
     else
-        api_error_response(out, 404, "not_found", "there is nothing at this path; keys that begin "
-                                                  "with this word are at /kv/KEY");
+        api_error_response(out, 404, "not_found",
+                           "there is nothing at this path; keys that begin "
+                           "with this word are at /kv/KEY");
     return true;
 }
 

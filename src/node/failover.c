@@ -36,7 +36,8 @@ static uint64_t rank_of_self(const struct node *node)
 static bool may_campaign(const struct node *node)
 {
     return floe_raft_is_voter(node->raft, node->options.id) && disk_watch_may_lead(node) &&
-           !reseed_is_mute(node) && !node->stopping && node->leaving_until_ms == 0;
+           !reseed_is_mute(node) && !room_is_mute(node) && !node->stopping &&
+           node->leaving_until_ms == 0;
 }
 
 static void arrange(struct node *node, floe_id lost)

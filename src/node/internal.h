@@ -34,6 +34,8 @@
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
 
+#define ROOM_PATIENCE_MS 1000u  /* a write waits for so long before it is refused: room may come */
+
 #define ROLLED_BACK_FILE "ROLLED_BACK"
 
 #define NODE_TOKEN_OWN_SNAPSHOT (SNAPSHOT_TOKEN_BASE + 1)
@@ -170,6 +172,29 @@ struct disk_watch {
     bool silent; /* nothing goes to followers, so that they elect */
 };
 
+/* What is to be written to the log: bytes of records in all, and of the largest one. */
+struct load {
+    uint64_t bytes;
+    uint64_t largest;
+};
+
+/* Room for the log (room.c). */
+struct room {
+    enum node_room own;
+    enum node_room level; /* what counts for requests: the leader's view of all, or the own ... */
+    floe_id who;          /* ... because of this member, ... */
+    uint64_t since_ms;    /* ... which has not been good since */
+    char text[240];       /* for who is refused */
+    char size_text[240];
+    floe_id told_by;      /* the leader that said so last: */
+    enum node_room told;
+    floe_id told_who;
+    bool pressed;         /* growth of no great size found no room */
+    uint64_t retry_ms;    /* nothing is reserved before this */
+    uint64_t snapshot_ms; /* no snapshot is wanted for the room before this */
+    struct load taken;    /* in this turn, and not in the log yet */
+};
+
 /* Hashes of the chain at one index, by member (beats.c). */
 struct beat_vote {
     floe_id id;
@@ -183,7 +208,9 @@ struct beat_votes {
 
 struct beat_peer {
     floe_id id;
-    enum node_disk disk; /* as it said last */
+    enum node_disk disk; /* as it said last ... */
+    enum node_room room;
+    uint64_t heard_ms; /* ... then */
 };
 
 struct beats {
@@ -272,6 +299,9 @@ struct node {
     /* beats.c */
     struct beats beats;
 
+    /* room.c */
+    struct room room;
+
     /* apply.c */
     struct kv *kv;
     uint64_t kv_generation;
@@ -324,6 +354,7 @@ struct node {
     floe_index mark_index;     /* of the newest one that the log knows of, whether or not it can */
     floe_index kept_index;     /* the log is kept behind this: the snapshot before; 0 = all of it */
     bool snapshot_wanted; /* before its time: for another member, or to make room on the disk */
+    uint64_t snapshot_retry_ms; /* none is begun before this */
     struct own_snapshot own;
     struct loading loading;
     struct incoming_snapshot incoming;
@@ -403,6 +434,24 @@ void beats_on_answer(struct node *node, floe_id from, const uint8_t *data, size_
 void beats_on_applied(struct node *node);
 enum node_disk beats_disk_of(const struct node *node, floe_id id); /* GOOD: it has not said */
 void beats_deinit(struct node *node);
+
+/* room.c */
+void room_turn(struct node *node); /* looks at the room */
+void room_on_told(struct node *node, floe_id leader, uint64_t level, floe_id who);
+bool room_is_mute(const struct node *node);
+/* NULL: a write is taken, or waits for room for a moment; else why it is refused. The text is good
+ * as long as the node. */
+const char *room_refusal(const struct node *node, bool grows);
+bool room_is_growth(const struct kv_command *command);
+const char *room_refusal_of_size(struct node *node); /* for one that alone is too large */
+/* Is there room for a proposal now? Then it counts as taken. */
+bool room_takes(struct node *node, size_t data_bytes, bool grows);
+/* The same for what comes from another member. False: it must not be stepped. */
+bool room_accepts(struct node *node, const struct floe_message *message);
+/* Has the disk said no just now? */
+bool room_was_refused(const struct node *node);
+void room_on_logged(struct node *node); /* what was taken is in the log */
+const char *room_level_name(enum node_room level);
 
 /* apply.c */
 void apply_push(struct node *node, struct floe_message *message); /* takes it over */

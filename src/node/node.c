@@ -71,6 +71,7 @@ enum err node_open(const struct node_options *options, uint64_t now_ms, struct n
     leases_init(node, prng_next(&node->prng));
     node->fresh = mem_calloc(1, sizeof *node->fresh);
     node->kv_generation = 1;
+    node->room.pressed = true; /* a full disk is one from the first turn on */
     STAILQ_INIT(&node->held);
     STAILQ_INIT(&node->apply_jobs);
     TAILQ_INIT(&node->reads);
@@ -205,6 +206,8 @@ static void judge_readiness(const struct node *node, struct node_status *out)
         out->reason = "stopping";
     else if (node->disk.state == NODE_DISK_STUCK)
         out->reason = "the disk is stuck: what was written waits for it";
+    else if (room_is_mute(node))
+        out->reason = "no room on the disk: not even for votes";
     else if (out->leader == 0)
         out->reason = "there is no leader";
     else if (node->loading.reader != NULL)
@@ -243,7 +246,10 @@ struct node_status node_status(const struct node *node, uint64_t now_ms)
                               .disk_waits_ms = disk_watch_age_ms(node),
                               .disk_longest_ms = node->disk.longest_ms,
                               .disk_late_count = node->disk.late_count,
-                              .disk_stuck_count = node->disk.stuck_count};
+                              .disk_stuck_count = node->disk.stuck_count,
+                              .room = room_level_name(node->room.own),
+                              .room_bytes = wal_room(node->wal),
+                              .room_text = room_refusal(node, true)};
     judge_readiness(node, &out);
     out.members = mem_calloc(node->members.count, sizeof *out.members);
     for (size_t i = 0; i < node->members.count; i++)

@@ -147,7 +147,7 @@ static void on_message(struct node *node, const struct floe_message *message)
     }
     if (node->life != NODE_RUNNING)
         return;
-    if (would_bounce(node, message) || is_late(node, message)) {
+    if (would_bounce(node, message) || is_late(node, message) || !room_accepts(node, message)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
         return;
@@ -301,7 +301,7 @@ static void run_ticks(struct node *node)
     unsigned due = late_ms < 3 * (uint64_t)node->options.heartbeat_ms
                        ? 1 + (unsigned)(late_ms / node->options.heartbeat_ms)
                        : 1;
-    for (unsigned i = 0; i < due && !reseed_is_mute(node); i++)
+    for (unsigned i = 0; i < due && !reseed_is_mute(node) && !room_is_mute(node); i++)
         disk_watch_tick(node, recover_election_ticks(node));
     forget_silent_leader(node);
     beats_tick(node);
@@ -344,7 +344,7 @@ static void on_caught_up_own(struct node *node)
     recover_compare_members(node);
     if (voters->count == 1 && voters->id[0] == node->options.id &&
         node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0 &&
-        !reseed_is_mute(node))
+        !reseed_is_mute(node) && !room_is_mute(node))
         (void)floe_raft_campaign(node->raft);
 }
 
@@ -356,6 +356,7 @@ static void turn(struct node *node)
     if (node->life == NODE_FAILED) /* nothing more is answered from a state that may be wrong */
         return;
     run_ticks(node);
+    room_turn(node);
     failover_turn(node);
     changes_tick(node);
     requests_publish(node);
@@ -364,6 +365,7 @@ static void turn(struct node *node)
     retention_turn(node);
     reads_send(node);
     run_batches(node);
+    room_on_logged(node);
     on_caught_up_own(node);
     changes_complete(node);
     reads_complete(node);

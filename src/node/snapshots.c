@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define RETRY_MS 2000u
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void own_clear(struct node *node)
@@ -38,12 +40,14 @@ static void own_failed(struct node *node, const char *what)
               node->fs.ops->last_error(node->fs.ctx));
     own_clear(node);
     node->applied_bytes = 0; /* the next try comes after as much work again */
+    node->snapshot_retry_ms = node->now_ms + RETRY_MS; /* and not at once in any case */
+    wal_give_up_spares(node->wal);                     /* for want of room, perhaps */
 }
 
 static bool is_due(const struct node *node)
 {
     if (node->own.writer != NULL || node->loading.reader != NULL || node->applied == 0 ||
-        node->applied <= node->mark_index)
+        node->applied <= node->mark_index || node->now_ms < node->snapshot_retry_ms)
         return false;
     return node->snapshot_wanted ||
            node->applied - node->snapshot_index >= node->options.snapshot_entries ||

@@ -166,7 +166,11 @@ static enum err replay_records(struct wal_replay *replay, size_t at)
         segment->end += view.used;
         ASSERT(segment->end <= len);
     }
-    if (!is_all_zero(data + segment->end, len - (size_t)segment->end))
+    if (is_all_zero(data + segment->end, len - (size_t)segment->end))
+        return ERR_OK;
+    if (segment->recycled && !wal_damage_is_written(replay, segment))
+        segment->stale_end = wal_damage_written_end(&replay->data, segment->end);
+    else
         break_at(replay, at, segment->end, "no valid record");
     return ERR_OK;
 }
@@ -211,6 +215,7 @@ static enum err enter_segment(struct wal_replay *replay, size_t at, const struct
                                                 .end = view->used,
                                                 .head_bytes = view->used,
                                                 .reserved = head->reserved,
+                                                .recycled = head->recycled,
                                                 .file_bytes = replay->data.len});
     return replay_records(replay, at);
 }
@@ -272,12 +277,15 @@ static enum err reserve_again(struct wal *wal, struct wal_segment *segment, stru
     segment->limit = wal_segment_whole(wal, segment->number);
     uint64_t told = size > segment->reserved ? size : segment->reserved;
     uint64_t want = told > segment->limit ? told : segment->limit;
+    segment->reserved = size;
     if (size >= want)
         return ERR_OK;
     bool enough = ops->allocate(wal->fs.ctx, file, want) == ERR_OK;
     wal_segment_note_room(wal, path, enough);
-    if (enough)
+    if (enough) {
+        segment->reserved = want;
         return ERR_OK;
+    }
     segment->limit = size > wal->short_segment_bytes ? size : wal->short_segment_bytes;
     return ops->truncate(wal->fs.ctx, file, told); /* a part may have been reserved */
 }
@@ -301,6 +309,8 @@ static enum err settle_segment(struct wal_replay *replay, struct wal_segment *se
         err = reserve_again(wal, segment, file, path);
     else if (is_short)
         err = ops->truncate(wal->fs.ctx, file, segment->reserved);
+    if (err == ERR_OK && last)
+        err = wal_damage_put_zeros(wal, file, segment->end, segment->stale_end);
     if (err == ERR_OK)
         err = ops->sync(wal->fs.ctx, file);
     if (err == ERR_OK && last) {
@@ -363,7 +373,7 @@ static enum err replay_all(struct wal_replay *replay)
         return err;
     replay->out->fresh = replay->number_count == 0;
     if (replay->out->fresh)
-        return ERR_OK;
+        return wal_replay_spares(replay);
     for (size_t i = 0; i < replay->number_count && err == ERR_OK && !replay->broken.found; i++)
         err = replay_segment(replay, i);
     if (err == ERR_OK)
@@ -372,7 +382,9 @@ static enum err replay_all(struct wal_replay *replay)
         err = wal_damage_settle(replay);
     if (err == ERR_OK)
         err = check_complete(replay);
-    return err == ERR_OK ? settle_files(replay) : err;
+    if (err == ERR_OK)
+        err = settle_files(replay);
+    return err == ERR_OK ? wal_replay_spares(replay) : err;
 }
 
 /* For who has to decide what becomes of a damaged log. */
@@ -395,6 +407,7 @@ enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why)
         say_what_is_good(&replay);
     hand_over(&replay);
     mem_free(replay.numbers);
+    mem_free(replay.spares);
     buf_deinit(&replay.data);
     return err;
 }

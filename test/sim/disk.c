@@ -19,6 +19,14 @@ static enum err fail(struct disk *disk, const char *why)
     return ERR_IO;
 }
 
+/* No reason for a program to end. */
+static enum err refuse_room(struct disk *disk)
+{
+    disk->error = NO_SPACE;
+    disk->refused_room = true;
+    return ERR_IO;
+}
+
 /* Counts a change; ERR_IO: this one fails. */
 static enum err count(struct disk *disk)
 {
@@ -49,7 +57,7 @@ static void wait_for_sync(struct disk *disk)
 static enum err make_file(struct disk *disk, const char *path, struct disk_file **out)
 {
     if (disk->manner.full)
-        return fail(disk, NO_SPACE);
+        return refuse_room(disk);
     if (count(disk) != ERR_OK)
         return ERR_IO;
     ASSERT(strncmp(path, "wal/", 4) == 0 ? disk->wal.made : disk->snap.made);
@@ -119,7 +127,7 @@ static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, con
     struct disk *disk = ctx;
     ASSERT(handle->writable);
     if (disk->manner.full && offset + len > handle->file->now.size)
-        return fail(disk, NO_SPACE);
+        return refuse_room(disk);
     bool was_stopped = disk->stopped;
     enum err err = count(disk);
     if (was_stopped)
@@ -142,7 +150,7 @@ static enum err op_truncate(void *ctx, struct fs_file *handle, uint64_t size)
     struct disk *disk = ctx;
     ASSERT(handle->writable);
     if (disk->manner.full && size > handle->file->now.size)
-        return fail(disk, NO_SPACE);
+        return refuse_room(disk);
     if (count(disk) != ERR_OK)
         return ERR_IO;
     content_resize(&handle->file->now, size);
@@ -389,6 +397,13 @@ bool disk_is_stopped(const struct disk *disk)
 void disk_fail_at(struct disk *disk, unsigned n)
 {
     disk->fail_at = n == 0 ? 0 : disk->operations + n;
+}
+
+bool disk_take_refused_room(struct disk *disk)
+{
+    bool refused = disk->refused_room;
+    disk->refused_room = false;
+    return refused;
 }
 
 bool disk_take_failed(struct disk *disk)

@@ -48,7 +48,9 @@ void disk_stop_at(struct disk *disk, unsigned n);
 bool disk_is_stopped(const struct disk *disk);
 /* The n-th change or sync from now on fails with EIO; 0: none does. */
 void disk_fail_at(struct disk *disk, unsigned n);
-/* An operation has failed for one of the reasons above since it was asked last. */
+/* A file was not to grow since it was asked last. */
+bool disk_take_refused_room(struct disk *disk);
+/* An operation has failed for one of the other reasons above since it was asked last. */
 bool disk_take_failed(struct disk *disk);
 /* Power is back, or a new process comes: everything open is forgotten. */
 void disk_cut(struct disk *disk, enum disk_cut kind, struct prng *prng);

@@ -83,6 +83,7 @@ struct disk {
     uint64_t fail_at;
     bool stopped;
     bool failed; /* since asked last */
+    bool refused_room;
     const char *error;
     uint64_t waited_us;
     struct disk_bytes bytes;

@@ -56,7 +56,7 @@ struct machine {
 struct counts {
     uint64_t faults[FAULT_COUNT];
     uint64_t events, turns, starts, elections;
-    uint64_t requests, known, unknown, refused;
+    uint64_t requests, known, unknown, refused, no_room;
     uint64_t members_added, members_removed;
     uint64_t leases_granted, leases_renewed, leases_ended, leases_revoked, checkpoints;
     uint64_t watched, watch_jumps;

@@ -271,7 +271,8 @@ static void test_rest_bulk_goes_in_batches(void **state)
     assert_true(kv_node.writes == 3);
     assert_true(count_lines() == 5001);
     expect("{\"line\":1,\"revision\":2}\n");
-    expect("{\"line\":5000,\"revision\":5001}\n{\"applied\":5000,\"failed\":0,\"revision\":5001}\n");
+    expect("{\"line\":5000,\"revision\":5001}\n"
+           "{\"applied\":5000,\"failed\":0,\"revision\":5001}\n");
     mem_free(text);
 }
 
@@ -333,7 +334,8 @@ static void test_rest_events_are_sent_when_something_changes(void **state)
     (void)state;
     ask(API_GET, "/events", "");
     assert_true(chunks(0) == 1);
-    expect("event: leader\ndata: {\"leader\":1,\"term\":2,\"role\":\"leader\"}\n\nevent: members\n");
+    expect("event: leader\ndata: {\"leader\":1,\"term\":2,\"role\":\"leader\"}\n\n"
+           "event: members\n");
     buf_clear(&body);
     now_ms += 100;
     assert_true(chunks(0) == 0);
