@@ -304,6 +304,28 @@ static void test_rest_bulk_of_nothing_good(void **state)
     assert_int_equal(answer.status, 400);
 }
 
+static void test_rest_leases_are_listed_in_pages(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= 1500; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "{\"ttl\":60,\"id\":%d}", 2 * i);
+        ask(API_POST, "/leases", text);
+        assert_int_equal(answer.status, 201);
+    }
+    ask(API_GET, "/leases?limit=2", "");
+    assert_string_equal(buf_str(&body),
+                        "{\"leases\":[{\"id\":2,\"ttl\":60,\"key_count\":0},"
+                        "{\"id\":4,\"ttl\":60,\"key_count\":0}],\"more\":true,\"next\":6}\n");
+    ask(API_GET, "/leases", "");
+    expect("\"more\":true,\"next\":2002}");
+    ask(API_GET, "/leases?from=2999", "");
+    assert_string_equal(buf_str(&body),
+                        "{\"leases\":[{\"id\":3000,\"ttl\":60,\"key_count\":0}],\"more\":false}\n");
+    ask(API_GET, "/leases?from=3001", "");
+    assert_string_equal(buf_str(&body), "{\"leases\":[],\"more\":false}\n");
+}
+
 static void test_rest_members_reach_the_node(void **state)
 {
     (void)state;
@@ -359,6 +381,7 @@ int main(void)
         TEST(test_rest_bulk_goes_in_batches),
         TEST(test_rest_bulk_that_breaks_off_says_where),
         TEST(test_rest_bulk_of_nothing_good),
+        TEST(test_rest_leases_are_listed_in_pages),
         TEST(test_rest_members_reach_the_node),
         TEST(test_rest_events_are_sent_when_something_changes),
     };
