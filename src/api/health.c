@@ -198,6 +198,10 @@ bool api_limits_get(struct api *api, struct api_call *call, struct api_response 
     api_json_u64(&json, "pending_bytes", api->limits.pending_bytes);
     api_json_u64(&json, "connections", api->limits.connections);
     api_json_u64(&json, "request_timeout_ms", api->limits.request_timeout_ms);
+    api_json_u64(&json, "header_bytes", api->limits.header_bytes);
+    api_json_u64(&json, "header_timeout_ms", api->limits.header_timeout_ms);
+    api_json_u64(&json, "body_timeout_ms", api->limits.body_timeout_ms);
+    api_json_u64(&json, "idle_timeout_ms", api->limits.idle_timeout_ms);
     api_json_u64(&json, "stream_bytes", API_STREAM_BYTES);
     api_json_u64(&json, "all_streams_bytes", api->streams.bytes);
     api_json_u64(&json, "heartbeat_ms", API_STREAM_BEAT_MS);
