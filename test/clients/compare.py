@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""The same requests to a real etcd and to floe: what differs?
+
+  compare.py record FILE [PORT]   what an etcd answers (without PORT it is started here, from Debian)
+  compare.py check FILE [PORT]    what floe answers differently (without PORT: FLOED, one member)
+  compare.py diff FILE FILE       two recordings
+  --only WORD                     scenarios whose name has it
+
+A recording is JSON: for each scenario the steps, each with the request, the status, the content type
+and the answer with ids, terms, sizes and revisions made comparable (gateway.py). Differences that are
+wanted stand in WANTED, with the reason.
+"""
+import json
+import sys
+import time
+import traceback
+
+import semantics_http
+import semantics_kv
+import semantics_streams
+import stores
+from gateway import Recorder
+
+# (scenario, part of the step) : why floe answers otherwise. Either may be "" for any.
+WANTED = []
+
+
+def scenarios(only):
+    found = []
+    for module in (semantics_kv, semantics_streams, semantics_http):
+        found += [(k[9:], v) for k, v in vars(module).items() if k.startswith("scenario_")]
+    return [(k, v) for k, v in found if only in k]
+
+
+def record_one(name, run, port):
+    recorder = Recorder(port)
+    try:
+        run(recorder)
+    except Exception:
+        recorder.say("the scenario ended early", traceback.format_exc().strip().split("\n")[-1])
+    return recorder
+
+
+def record(port, only, chunks=False):
+    """chunks: whether each chunk of a stream has to be one message."""
+    out = {}
+    for name, run in scenarios(only):
+        begin = time.monotonic()
+        try:
+            recorder = record_one(name, run, port)
+            out[name] = recorder.records
+            faults = list(recorder.chunk_faults()) if chunks else []
+            if faults:
+                out[name].append({"step": "each chunk is one message", "body": faults[:5]})
+        except (OSError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:
+            out[name] = [{"step": "the scenario could not begin", "body": repr(error)}]
+        print("  %-24s %4d steps %5.1f s" % (name, len(out[name]), time.monotonic() - begin), file=sys.stderr)
+    return out
+
+
+def foreign_text(body):
+    """Whether an error's text is the JSON library's: nobody matches on it."""
+    if not isinstance(body, dict):
+        return False
+    if "error" in body and isinstance(body["error"], dict):
+        return body["error"].get("grpc_code") == 2 and "etcdserver" not in body["error"].get("message", "")
+    return body.get("code") == 3 and not str(body.get("message", "")).startswith(("etcdserver:", "mvcc:"))
+
+
+def comparable(step):
+    """Texts of Go's JSON library and plain-text bodies are not compared."""
+    body = step.get("body")
+    step = {k: v for k, v in step.items() if k != "step"}  # it names revisions as they were
+    if foreign_text(body):
+        step = dict(step, body={"code": body.get("code")})
+    if "messages" in step:
+        step = dict(step, messages=[{"error": {"grpc_code": 2}} if foreign_text(m) else m for m in step["messages"]])
+    if isinstance(body, dict) and "text" in body:
+        step = {k: v for k, v in step.items() if k not in ("body", "type", "compact")}
+    return step
+
+
+def wanted(name, step):
+    return next((why for scenario, part, why in WANTED if scenario in name and part in step), None)
+
+
+def differences(old, new):
+    """(scenario, step, etcd's, floe's)"""
+    out = []
+    for name, steps in old.items():
+        others = new.get(name)
+        if others is None:
+            out.append((name, "(whole scenario)", "recorded", "missing"))
+            continue
+        for number, step in enumerate(steps):
+            other = others[number] if number < len(others) else {"step": "(nothing)"}
+            if step.get("body") == {"text": "(connection ended)"} and other.get("status"):
+                continue  # a fault of etcd's; any answer is better
+            # Text, not equality: the order of fields counts, and 1 is not true.
+            if json.dumps(comparable(step)) != json.dumps(comparable(other)):
+                out.append((name, step["step"], step, other))
+        for extra in others[len(steps):]:
+            out.append((name, extra["step"], {"step": "(nothing)"}, extra))
+    return out
+
+
+def shown(step):
+    if not isinstance(step, dict):
+        return step
+    kept = {k: v for k, v in step.items() if k not in ("step",)}
+    text = json.dumps(kept)
+    return text if len(text) < 900 else text[:900] + "..."
+
+
+def report(found, steps):
+    unwanted = 0
+    for name, step, old, new in found:
+        why = wanted(name, step)
+        if why:
+            print("wanted: %s: %s: %s" % (name, step[:100], why))
+            continue
+        unwanted += 1
+        print("%s: %s\n    etcd: %s\n    floe: %s" % (name, step, shown(old), shown(new)))
+    print("%d steps compared, %d differ (%d more on purpose)" % (steps, unwanted, len(found) - unwanted))
+    return 1 if unwanted else 0
+
+
+def on_server(kind, port, only):
+    chunks = kind == "floe"
+    if port:
+        return record(port, only, chunks)
+    server = stores.new(kind, 1)
+    try:
+        server.start()
+        return record(stores.port_of(server.endpoints()[0]), only, chunks)
+    finally:
+        server.stop()
+
+
+def main():
+    arguments = sys.argv[1:]
+    only = ""
+    if "--only" in arguments:
+        at = arguments.index("--only")
+        only = arguments[at + 1]
+        del arguments[at:at + 2]
+    if len(arguments) < 2 or arguments[0] not in ("record", "check", "diff"):
+        sys.exit(__doc__)
+    verb, path = arguments[:2]
+    if verb == "record":
+        found = on_server("etcd", int(arguments[2]) if len(arguments) > 2 else 0, only)
+        with open(path, "w") as file:
+            file.write(dumped(found))
+        print("%d steps of %d scenarios" % (sum(map(len, found.values())), len(found)))
+        return 0
+    with open(path) as file:
+        old = {k: v for k, v in json.load(file).items() if only in k}
+    if verb == "diff":
+        with open(arguments[2]) as file:
+            new = json.load(file)
+    else:
+        new = on_server("floe", int(arguments[2]) if len(arguments) > 2 else 0, only)
+    return report(differences(old, new), sum(map(len, old.values())))
+
+
+def dumped(found):
+    """A step a line, so that a change of a recording can be read."""
+    parts = []
+    for name, steps in found.items():
+        lines = ",\n".join(json.dumps(step) for step in steps)
+        parts.append("%s: [\n%s\n]" % (json.dumps(name), lines))
+    return "{\n%s\n}\n" % ",\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
