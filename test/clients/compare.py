@@ -3,6 +3,7 @@
 
   compare.py record FILE [PORT]   what an etcd answers (without PORT it is started here, from Debian)
   compare.py check FILE [PORT]    what floe answers differently (without PORT: FLOED, one member)
+  compare.py check FILE --etcd    the same of an etcd: shows which steps are no good measure
   compare.py diff FILE FILE       two recordings
   --only WORD                     scenarios whose name has it
 
@@ -144,6 +145,8 @@ def main():
         at = arguments.index("--only")
         only = arguments[at + 1]
         del arguments[at:at + 2]
+    against = "etcd" if "--etcd" in arguments else "floe"
+    arguments = [a for a in arguments if a != "--etcd"]
     if len(arguments) < 2 or arguments[0] not in ("record", "check", "diff"):
         sys.exit(__doc__)
     verb, path = arguments[:2]
@@ -159,7 +162,7 @@ def main():
         with open(arguments[2]) as file:
             new = json.load(file)
     else:
-        new = on_server("floe", int(arguments[2]) if len(arguments) > 2 else 0, only)
+        new = on_server(against, int(arguments[2]) if len(arguments) > 2 else 0, only)
     return report(differences(old, new), sum(map(len, old.values())))
 
 

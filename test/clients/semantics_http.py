@@ -7,6 +7,7 @@ from semantics_kv import get, put
 
 
 def scenario_http_paths(c):
+    c.call("kv/put", {"key": b64("a"), "value": b64("1")})
     for method, prefix, path in (
             ("POST", "/v3/", "nothing"), ("POST", "/v3/", "kv/range/"), ("POST", "/v3/", "kv"), ("POST", "/v3", ""),
             ("POST", "/v3/", ""), ("GET", "/v3/", "kv/range"), ("PUT", "/v3/", "kv/put"), ("DELETE", "/v3/", "kv/range"),

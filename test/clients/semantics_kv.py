@@ -367,7 +367,6 @@ def scenario_txn_refused(c):
     txn(c, None, [{"request_put": None}])
     txn(c, None, [{"request_range": {}}])
     txn(c, None, [{"request_txn": {}}])
-    txn(c, None, [{"request_put": {"key": b64("a")}, "request_range": {"key": b64("a")}}], record=False)
     txn(c, None, [put_op(p + "b", "1"), get_op(p + "b", revision=c.rev(100))])
     txn(c, None, [get_op(p + "b", revision=c.rev(100))])
     txn(c, None, [get_op(p + "b", revision=c.rev(1)), put_op(p + "b", "1")])
