@@ -364,7 +364,8 @@ class Recorder:
                 return "<header %s>" % self.revision(value["revision"])  # the usual one, in short
             return {k: self.normal(v, k) for k, v in value.items()}
         if isinstance(value, list):
-            return [self.normal(v, name) for v in value]
+            shown = [self.normal(v, name) for v in value]
+            return sorted(shown) if name == "keys" else shown  # a lease's keys are in no order
         if name in REVISIONS:
             return self.revision(value)
         if name in ("ID", "lease"):
