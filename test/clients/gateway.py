@@ -222,6 +222,7 @@ class Recorder:
         self.members = {}
         self.base = 0
         self.streams = []
+        self.store = None  # of scenarios with several members
         got = self.raw("kv/range", b'{"key":"AA=="}', record=False)
         self.base = int(json.loads(got[1])["header"]["revision"])
 

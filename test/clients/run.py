@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import stores  # noqa: E402  (adds the end-to-end tests' harness)
 
-LIMIT_S = {"recorded": 150, "etcd3gw": 90, "tooz": 90, "patroni": 240}
+LIMIT_S = {"recorded": 300, "etcd3gw": 90, "tooz": 90, "patroni": 240}
 
 
 def run_group(group, against, only):
