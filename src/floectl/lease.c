@@ -85,6 +85,17 @@ int command_lease_revoke(struct ctl *ctl)
     return status;
 }
 
+static void print_key(const json_t *item)
+{
+    struct buf key = {0};
+    struct buf line = {0};
+    if (text_get_bytes(item, "key", &key) == ERR_OK)
+        text_add_readable(&line, key.data, key.len);
+    (void)printf("  %s\n", buf_str(&line));
+    buf_deinit(&line);
+    buf_deinit(&key);
+}
+
 static void print_lease(const struct ctl *ctl, const json_t *body)
 {
     if (ctl->args->json) {
@@ -97,14 +108,8 @@ static void print_lease(const struct ctl *ctl, const json_t *body)
         (void)printf(", %" PRIu64 ".%" PRIu64 " s left", left_ms / 1000, left_ms / 100 % 10);
     (void)printf("\n");
     const json_t *keys = json_object_get(body, "keys");
-    for (size_t i = 0; ctl->args->keys && i < json_array_size(keys); i++) {
-        struct buf line = {0};
-        const json_t *key = json_array_get(keys, i);
-        if (json_is_string(key))
-            text_add_readable(&line, json_string_value(key), json_string_length(key));
-        (void)printf("  %s\n", buf_str(&line));
-        buf_deinit(&line);
-    }
+    for (size_t i = 0; ctl->args->keys && i < json_array_size(keys); i++)
+        print_key(json_array_get(keys, i));
 }
 
 int command_lease_ttl(struct ctl *ctl)
