@@ -13,7 +13,6 @@ void text_add_encoded(struct buf *out, const void *data, size_t len);
 /* As a person reads it on one line: \n, \t, \\ and \xHH for what a terminal should not get. UTF-8
  * stays as it is. */
 void text_add_readable(struct buf *out, const void *data, size_t len);
-enum err text_from_base64(const char *text, size_t len, struct buf *out) MUST_USE;
 /* object[name], or object[name_base64] where the bytes are no UTF-8. */
 void text_set_bytes(json_t *object, const char *name, const void *data, size_t len);
 /* The same the other way round. ERR_NOT_FOUND if there is neither. */
