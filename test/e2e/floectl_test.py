@@ -313,5 +313,42 @@ def test_members_and_status():
         assert result.status == 1 and result.out.count(b"ready") == 2 and b"cannot connect" in result.out, result
 
 
+# ---- the README's screen ----
+
+def screen():
+    """[(command, what is shown)] of the README's section."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    with open(os.path.join(root, "README.md")) as file:
+        section = file.read().split("## floectl")[1].split("\n## ")[0]
+    steps = []
+    for line in re.search(r"```console\n(.*?)```", section, re.S).group(1).splitlines():
+        if line.startswith("$ "):
+            steps.append((line[2:], []))
+        elif line != "^C":
+            steps[-1][1].append(line)
+    return steps
+
+
+def vague(line):
+    """Addresses, ids of leases, and who happens to lead are not compared."""
+    line = re.sub(r"127\.0\.0\.1:\d+ *", "NODE ", line)
+    line = re.sub(r"lease \d{6,}", "lease N", line)
+    return re.sub(r"(leader|follower) +\d+ +\d+ +(\d+) +\d+ +", r"ROLE \2 ", line)
+
+
+def test_readme_screen():
+    with Cluster(3) as c:
+        c.start()
+        env = dict(os.environ, FLOE_ENDPOINTS=all_of(c), PATH=os.path.dirname(FLOECTL) + ":" + os.environ["PATH"])
+        shown = 0
+        for command, expected in screen()[1:]:  # the first one sets the endpoints
+            if " watch " in command:
+                command = "timeout -s INT 2 " + command
+            done = subprocess.run(["bash", "-c", command + " 2>&1"], env=env, stdout=subprocess.PIPE, timeout=20, text=True)
+            assert [vague(line) for line in done.stdout.splitlines()] == [vague(line) for line in expected], (command, done.stdout)
+            shown += 1
+        assert shown >= 8, shown
+
+
 if __name__ == "__main__":
     main(sys.modules[__name__])
