@@ -126,6 +126,19 @@ def test_what_must_not_happen_twice_is_not_repeated():
         assert len(fine.seen) == 1 and len(busy.seen) == 1
 
 
+def test_watch_goes_on_without_repeating():
+    """What was printed of the last revision is skipped at the next node."""
+    def event(revision, key):
+        return json.dumps({"type": "put", "revision": revision, "key": key, "value": "v"}).encode() + b"\n"
+    first = false_node((200, event(5, "a")), BUSY)
+    second = false_node((200, event(5, "a") + event(5, "b") + event(6, "c")), BUSY)
+    watch = Watch("%s,%s" % (first.at, second.at), "k", "--from", "5")
+    wait_for("three changes", lambda: len(watch.lines) >= 3, 5)
+    watch.stop()
+    assert watch.lines == [b"5\tput\ta\tv", b"5\tput\tb\tv", b"6\tput\tc\tv"], watch.lines
+    assert [seen[1] for seen in (first.seen[0], second.seen[0])] == ["/kv/k?watch&from_revision=5"] * 2
+
+
 def test_nobody_answers():
     result = ctl("%s,%s" % (dead(), dead()), "put", "k", "v", "--timeout", "1")
     assert result.status == 3 and "nothing was done" in result.err and result.err.count("cannot connect") == 2, result
