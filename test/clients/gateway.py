@@ -330,7 +330,7 @@ class Recorder:
         except ValueError:
             shown = {"text": body.decode("utf-8", "replace")[:300]}
         self.records.append({"step": self.clean(step), "status": status, "type": kind.split(";")[0], "body": shown,
-                             "compact": b": " not in body[:20] and not body.endswith(b"\n")})
+                             "compact": re.match(rb'\{ |\{"\w+": |.*\n$', body, re.S) is None})
 
     def say(self, step, value):
         """Records what a scenario has found out by itself."""
