@@ -19,6 +19,7 @@ import traceback
 import semantics_cluster
 import semantics_http
 import semantics_kv
+import semantics_more
 import semantics_streams
 import stores
 from gateway import Recorder
@@ -31,7 +32,8 @@ WANTED = [
 
 def scenarios(only):
     found = []
-    for module in (semantics_kv, semantics_streams, semantics_http, semantics_cluster):
+    for module in (semantics_kv, semantics_streams, semantics_http, semantics_more,
+                   semantics_cluster):
         found += [(k[9:], v) for k, v in vars(module).items() if k.startswith("scenario_")]
     return [(k, v) for k, v in found if only in k]
 
