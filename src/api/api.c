@@ -13,6 +13,7 @@ struct api *api_new(struct node *node, const struct api_limits *limits, const st
     api->limits = *limits;
     api->logger = logger;
     STAILQ_INIT(&api->ready);
+    api_streams_init(&api->streams, limits->stream_bytes);
     return api;
 }
 
@@ -29,6 +30,7 @@ void api_free(struct api *api)
 {
     if (api == NULL)
         return;
+    api_streams_deinit(api);
     while (!STAILQ_EMPTY(&api->ready)) {
         struct api_response response = take_ready(api);
         api_response_deinit(&response);
@@ -156,8 +158,8 @@ static void respond_result(const struct api *api, const struct api_pending *pend
                            const struct node_result *result, struct api_response *out)
 {
     switch (pending->kind) {
-    case API_PENDING_PUT: api_key_written(result, true, out); return;
-    case API_PENDING_DELETE: api_key_written(result, false, out); return;
+    case API_PENDING_PUT:
+    case API_PENDING_DELETE: api_key_written(pending, result, out); return;
     case API_PENDING_READ:
         if (result->outcome == NODE_OK)
             api_key_read(api, &pending->key, &pending->conditions, out);
@@ -184,5 +186,6 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
     *out = (struct api_response){.token = result.token, .head = pending->head};
     respond_result(api, pending, &result, out);
     api_pending_free(api, pending);
+    kv_result_deinit(&result.kv);
     return true;
 }

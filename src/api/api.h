@@ -14,6 +14,7 @@ struct api;
 struct api_limits {
     size_t key_bytes;
     size_t value_bytes;
+    size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
 };
 
 struct api *api_new(struct node *node, const struct api_limits *limits,
@@ -50,10 +51,35 @@ struct api_response {
     size_t header_count;
     struct evbuffer *body; /* owned by caller (api_response_deinit); NULL: none */
     bool head;             /* answer to HEAD: Content-Length of body, but no body */
+    bool stream;           /* no body: chunks follow, and the head goes out with the first one */
+    bool websocket;        /* no body: upgrade it; then chunks are messages, and messages come */
 };
 void api_response_deinit(struct api_response *response);
 /* Call after node_pump: turns node results into responses; false: none. */
 bool api_next_response(struct api *api, struct api_response *out, uint64_t now_ms);
+
+/* ---- streams: answers that go on ------------------------------------------------------------- */
+
+/* One HTTP chunk, or one message of a WebSocket. */
+struct api_chunk {
+    uint64_t token;
+    struct evbuffer *data; /* owned by caller; NULL: nothing but the end */
+    bool last;             /* the answer is complete: nothing more comes for this token */
+};
+/* After api_next_response; false: none now. */
+bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms);
+/* How many bytes still wait for the client: told after each chunk, and when some have gone. Above a
+ * bound api makes no more. */
+void api_stream_unsent(struct api *api, uint64_t token, size_t bytes);
+/* A whole message has come over a WebSocket; text borrowed. */
+void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
+                      uint64_t now_ms);
+/* The client has gone, or no longer sends or reads: no chunk for this token any more. */
+void api_stream_gone(struct api *api, uint64_t token);
+/* When there are chunks to be made though nothing has happened (heartbeats, slices of long
+ * answers), now_ms clock; 0: at once; UINT64_MAX: never. */
+uint64_t api_next_deadline_ms(const struct api *api);
+
 /* An error answer in our form, for refusals that the HTTP server itself makes (413, 400 ...).
  * Fills *out but the token. */
 void api_error_response(struct api_response *out, int status, const char *code, const char *text);

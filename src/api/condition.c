@@ -54,7 +54,8 @@ bool api_conditions_parse(const struct api_request *request, struct api_conditio
 }
 
 bool api_conditions_for_write(const struct api_conditions *conditions, bool may_be_absent,
-                              struct kv_command *command, struct api_problem *problem)
+                              struct kv_compare *compares, size_t *count,
+                              struct api_problem *problem)
 {
     const struct api_tag *match = &conditions->if_match;
     const struct api_tag *none = &conditions->if_none_match;
@@ -65,16 +66,13 @@ bool api_conditions_for_write(const struct api_conditions *conditions, bool may_
         return api_problem_set(problem, 400, "bad_condition",
                                may_be_absent ? "If-None-Match can only be * in a write"
                                              : "If-None-Match makes no sense for a DELETE");
-    command->condition = KV_ALWAYS;
-    command->mod_revision = 0;
-    if (none->present) {
-        command->condition = KV_IF_ABSENT;
-    } else if (match->present && match->any) {
-        command->condition = KV_IF_PRESENT;
-    } else if (match->present) {
-        command->condition = KV_IF_MOD_REVISION;
-        command->mod_revision = match->revision;
-    }
+    *count = 0;
+    if (none->present || match->present) /* the version of a missing key is 0 */
+        compares[(*count)++] = (struct kv_compare){
+            .target = KV_VERSION, .relation = none->present ? KV_EQUAL : KV_GREATER};
+    if (match->present && !match->any)
+        compares[(*count)++] = (struct kv_compare){
+            .target = KV_MOD, .relation = KV_EQUAL, .number = match->revision};
     return true;
 }
 

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/json.h"
+#include "api/stream.h"
 
 #include <sys/queue.h>
 #include <uthash.h>
@@ -64,9 +65,12 @@ struct api_conditions {
 };
 bool api_conditions_parse(const struct api_request *request, struct api_conditions *out,
                           struct api_problem *problem);
-/* What a write can ask for; If-None-Match: * only if may_be_absent (PUT). */
+#define API_COMPARES_MAX 2
+/* What a write can ask for, as compares of its key; *count 0: nothing. If-None-Match: * only if
+ * may_be_absent (PUT). */
 bool api_conditions_for_write(const struct api_conditions *conditions, bool may_be_absent,
-                              struct kv_command *command, struct api_problem *problem);
+                              struct kv_compare *compares, size_t *count,
+                              struct api_problem *problem);
 bool api_tag_matches(const struct api_tag *tag, uint64_t mod_revision);
 
 /* ---- answers (respond.c) --------------------------------------------------------------------- */
@@ -80,6 +84,8 @@ void api_respond_problem(struct api_response *out, const struct api_problem *pro
 void api_respond_method(struct api_response *out, const char *allow);
 /* Where in the log the change stands, if the result tells. */
 void api_respond_position(struct api_response *out, const struct node_result *result);
+void api_respond_condition_failed(struct api_response *out);
+void api_respond_key_not_found(struct api_response *out);
 /* What an outcome other than NODE_OK means to the client. */
 void api_respond_outcome(struct api_response *out, const struct node_result *result);
 
@@ -91,6 +97,7 @@ struct api_pending {
     uint64_t token; /* key */
     enum api_pending_kind kind;
     bool head;
+    bool conditional;                 /* PUT, DELETE: a transaction */
     struct buf key;                   /* READ */
     struct api_conditions conditions; /* READ */
     UT_hash_handle hh;
@@ -107,6 +114,7 @@ struct api {
     const struct logger *logger;
     struct api_pending *pending; /* uthash */
     STAILQ_HEAD(, api_queued) ready;
+    struct api_streams streams;
 };
 
 /* One request on its way through a handler. A handler returns true if *out is the answer, false if
@@ -128,7 +136,8 @@ bool api_key_handle(struct api *api, struct api_call *call, struct api_response 
 /* Answers a GET from the store as it is now. */
 void api_key_read(const struct api *api, const struct buf *key,
                   const struct api_conditions *conditions, struct api_response *out);
-void api_key_written(const struct node_result *result, bool with_etag, struct api_response *out);
+void api_key_written(const struct api_pending *pending, const struct node_result *result,
+                     struct api_response *out);
 /* member.c: POST and DELETE at the root */
 bool api_member_handle(struct api *api, const struct api_call *call, struct api_response *out);
 void api_member_changed(const struct node_result *result, struct api_response *out);

@@ -78,7 +78,7 @@ bool api_member_handle(struct api *api, const struct api_call *call, struct api_
     }
     (void)api_pending_add(api, call, API_PENDING_MEMBER);
     if (add)
-        node_add_member(api->node, call->token, id, address, call->now_ms);
+        node_add_member(api->node, call->token, id, address, false, call->now_ms);
     else
         node_remove_member(api->node, call->token, id, call->now_ms);
     return false;

@@ -79,6 +79,16 @@ void api_respond_position(struct api_response *out, const struct node_result *re
     api_respond_header(out, "X-Floe-Index", "%" PRIu64, result->index);
 }
 
+void api_respond_condition_failed(struct api_response *out)
+{
+    api_error_response(out, 412, "condition_failed", "the key is not as the condition asks");
+}
+
+void api_respond_key_not_found(struct api_response *out)
+{
+    api_error_response(out, 404, "key_not_found", "no such key");
+}
+
 struct outcome_form {
     int status;
     const char *code;
@@ -88,11 +98,6 @@ struct outcome_form {
 static struct outcome_form outcome_form(enum node_outcome outcome)
 {
     switch (outcome) {
-    case NODE_CONDITION_FAILED:
-        return (struct outcome_form){412, "condition_failed",
-                                     "the key is not as the condition asks"};
-    case NODE_KEY_NOT_FOUND:
-        return (struct outcome_form){404, "key_not_found", "no such key"};
     case NODE_NOT_DONE:
         return (struct outcome_form){503, "not_done",
                                      "certainly not done: no leader in time; try again"};

@@ -67,6 +67,8 @@ static const struct field fields[] = {
     {"limits", "pending_bytes", FIELD_SIZE, AT(limits.pending_bytes), 65536, INT64_C(1) << 40},
     {"limits", "connections", FIELD_SIZE, AT(limits.connections), 1, 1 << 20},
     {"limits", "request_timeout_ms", FIELD_U32, AT(limits.request_timeout_ms), 10, HOUR_MS},
+    {"store", "history_s", FIELD_U64, AT(store.history_s), 1, INT64_C(1) << 32},
+    {"store", "history_bytes", FIELD_U64, AT(store.history_bytes), 65536, INT64_C(1) << 50},
     {"storage", "sync", FIELD_SYNC, AT(storage.sync), 0, 0},
     {"log", "level", FIELD_LEVEL, AT(log_level), 0, 0},
 };
@@ -77,7 +79,7 @@ struct reading {
     struct buf *why;
     struct conf conf;
     unsigned line_of[FIELD_COUNT]; /* 0: not given */
-    char tables[8][65];
+    char tables[16][65];
     size_t table_count;
 };
 
@@ -409,6 +411,7 @@ static void set_defaults(struct conf *out)
                    .pending_bytes = 67108864,
                    .connections = 16384,
                    .request_timeout_ms = 5000},
+        .store = {.history_s = 3600, .history_bytes = 100000000},
         .log_level = LOG_INFO,
     };
 }

@@ -54,6 +54,10 @@ struct conf {
         uint32_t request_timeout_ms;
     } limits;
     struct {
+        uint64_t history_s;
+        uint64_t history_bytes;
+    } store;
+    struct {
         enum conf_sync sync;
     } storage;
     enum log_level log_level;

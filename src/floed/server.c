@@ -141,6 +141,8 @@ static bool open_node(struct server *server)
                                    .snapshot_entries = conf->raft.snapshot_entries,
                                    .pending_bytes = conf->limits.pending_bytes,
                                    .request_timeout_ms = conf->limits.request_timeout_ms,
+                                   .history_ms = conf->store.history_s * 1000,
+                                   .history_bytes = conf->store.history_bytes,
                                    .seed = random_seed(),
                                    .fs = fs_posix_fs(server->fs),
                                    .logger = server->logger};
@@ -177,7 +179,8 @@ static bool listen_http(struct server *server)
 {
     const struct conf *conf = server->conf;
     struct api_limits limits = {.key_bytes = conf->limits.key_bytes,
-                                .value_bytes = conf->limits.value_bytes};
+                                .value_bytes = conf->limits.value_bytes,
+                                .stream_bytes = conf->limits.pending_bytes / 4};
     server->api = api_new(server->node, &limits, server->logger);
     struct http_options options = {.header_timeout_ms = conf->http.header_timeout_ms,
                                    .body_timeout_ms = conf->http.body_timeout_ms,
@@ -233,12 +236,15 @@ static bool open_events(struct server *server)
 /* Waits for events at most until the node wants its next turn. */
 static void wait_for_events(struct server *server)
 {
-    if (!server->ended && node_has_work(server->node)) {
+    uint64_t api_deadline = api_next_deadline_ms(server->api);
+    if (!server->ended && (node_has_work(server->node) || api_deadline == 0)) {
         (void)event_base_loop(server->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
         return;
     }
     uint64_t now = clock_now_ms();
     uint64_t deadline = server->ended ? now + 20 : node_next_deadline_ms(server->node);
+    if (api_deadline < deadline)
+        deadline = api_deadline;
     uint64_t wait_ms = deadline > now ? deadline - now : 0;
     struct timeval wait = {.tv_sec = (time_t)(wait_ms / 1000),
                            .tv_usec = (suseconds_t)(wait_ms % 1000) * 1000};

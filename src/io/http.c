@@ -9,6 +9,7 @@
 #include "io/clock.h"
 #include "io/http_check.h"
 #include "io/http_conn.h"
+#include "io/http_stream.h"
 
 #include <errno.h>
 #include <event2/http.h>
@@ -23,6 +24,7 @@
 #define ACCEPT_PAUSE_MS 200 /* after EMFILE and the like */
 #define LISTENERS_MAX 8
 #define BACKLOG 1024
+#define MESSAGE_BYTES (1u << 20) /* of a WebSocket: nobody has seen it before it is whole */
 
 struct waiting {
     uint64_t token; /* key */
@@ -37,6 +39,7 @@ struct http_server {
     struct http_options options;
     struct evhttp *evhttp;
     struct http_conns conns;
+    struct http_streams streams;
     struct event *scan_timer;
     struct evconnlistener *listeners[LISTENERS_MAX]; /* owned by evhttp */
     struct evhttp_bound_socket *bound[LISTENERS_MAX];
@@ -108,6 +111,7 @@ static void on_scan(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct http_server *server = arg;
     uint64_t now_ms = clock_now_ms();
+    http_streams_scan(&server->streams, now_ms);
     http_conns_scan(&server->conns, now_ms);
     maybe_resume_accepting(server, now_ms);
 }
@@ -130,10 +134,9 @@ static void add_header(struct evhttp_request *request, const char *name, const c
 static void send_response(struct evhttp_request *request, struct api_response *response, bool close)
 {
     bool has_type = false;
-    for (size_t i = 0; i < response->header_count; i++) {
-        add_header(request, response->headers[i].name, response->headers[i].value);
+    for (size_t i = 0; i < response->header_count; i++)
         has_type = has_type || strcasecmp(response->headers[i].name, "Content-Type") == 0;
-    }
+    http_stream_put_head(request, response);
     bool bodyless = response->status == 204 || response->status == 304;
     ASSERT(has_type || bodyless);
     if (close)
@@ -172,9 +175,15 @@ void http_server_pump(struct http_server *server, uint64_t now_ms)
         struct evhttp_request *request = waiting->request;
         HASH_DEL(server->waiting, waiting);
         mem_free(waiting);
-        bound_answer(server, &response);
+        if (response.stream || response.websocket) {
+            if (http_streams_begin(&server->streams, request, &response, now_ms))
+                continue;
+        } else {
+            bound_answer(server, &response);
+        }
         send_response(request, &response, server->stopping);
     }
+    http_streams_pump(&server->streams, now_ms);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -281,6 +290,11 @@ static struct evhttp *make_evhttp(struct http_server *server)
     return evhttp;
 }
 
+static size_t message_bound(const struct http_options *options)
+{
+    return options->body_bytes < MESSAGE_BYTES ? options->body_bytes : MESSAGE_BYTES;
+}
+
 struct http_server *http_server_new(struct event_base *base, struct api *api,
                                     const struct http_options *options, const struct logger *logger)
 {
@@ -293,8 +307,11 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
                     &(struct http_conn_limits){server->options.header_timeout_ms,
                                                server->options.body_timeout_ms,
                                                server->options.bytes_per_s,
+                                               server->options.idle_timeout_ms,
                                                server->options.header_bytes,
                                                server->options.buffered_bytes});
+    http_streams_init(&server->streams, api, &server->conns, server->options.idle_timeout_ms,
+                      message_bound(&server->options));
     server->evhttp = make_evhttp(server);
     LIST_INSERT_HEAD(&servers, server, entry);
     server->scan_timer = event_new(base, -1, EV_PERSIST, on_scan, server);
@@ -329,6 +346,7 @@ void http_server_free(struct http_server *server)
         mem_free(waiting);
     }
     LIST_REMOVE(server, entry);
+    http_streams_deinit(&server->streams);
     evhttp_free(server->evhttp);
     http_conns_deinit(&server->conns);
     event_free(server->scan_timer);
@@ -395,6 +413,8 @@ uint16_t http_server_port(const struct http_server *server)
 
 void http_server_stop_accepting(struct http_server *server)
 {
+    if (!server->stopping)
+        http_streams_stop(&server->streams, clock_now_ms());
     server->stopping = true;
     for (size_t i = 0; i < server->listener_count; i++)
         evhttp_del_accept_socket(server->evhttp, server->bound[i]);

@@ -29,6 +29,9 @@ static void unwatch(struct http_conn *conn)
     (void)evbuffer_remove_cb(bufferevent_get_input(conn->bev), on_input, conn);
     (void)evbuffer_remove_cb(bufferevent_get_output(conn->bev), on_output, conn);
     http_page_cancel(conn);
+    if (conn->is_drained)
+        TAILQ_REMOVE(&conn->owner->drained, conn, next_drained);
+    conn->is_drained = false;
 }
 
 /* Brings what is counted for this connection up to date. */
@@ -42,8 +45,9 @@ static void recount(struct http_conn *conn)
     if (is_request) /* evhttp has taken a part of the body into the request already */
         input = conn->header_bytes + (conn->phase == HTTP_CONN_BODY ? conn->passed_bytes : 0);
     else if (is_busy)
-        input = evbuffer_get_length(bufferevent_get_input(conn->bev));
-    size_t output = is_busy ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
+        input = evbuffer_get_length(bufferevent_get_input(conn->bev)) + conn->held_bytes;
+    size_t output =
+        is_busy && !conn->is_stream ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
     conns->buffered_bytes += input + output;
     conns->buffered_bytes -= conn->input_bytes + conn->output_bytes;
     conn->input_bytes = input;
@@ -84,7 +88,7 @@ struct bufferevent *http_conns_accept(struct http_conns *conns)
     return bev;
 }
 
-static struct http_conn *find(struct http_conns *conns, struct evhttp_request *request)
+struct http_conn *http_conns_find(struct http_conns *conns, struct evhttp_request *request)
 {
     struct evhttp_connection *evcon = evhttp_request_get_connection(request);
     struct bufferevent *bev = evhttp_connection_get_bufferevent(evcon);
@@ -174,8 +178,7 @@ static size_t scan_headers(struct http_conn *conn, const char *bytes, size_t len
 static size_t scan_body(struct http_conn *conn, const char *bytes, size_t len)
 {
     pass(conn, len);
-    if (conn->has_framing[HTTP_FRAMING_ENCODING] &&
-        !http_chunk_feed(&conn->chunk, bytes, len))
+    if (conn->has_framing[HTTP_FRAMING_ENCODING] && !http_chunk_feed(&conn->chunk, bytes, len))
         http_page_refuse(conn, &http_refusal_chunk);
     return len;
 }
@@ -218,7 +221,12 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 {
     (void)output;
     struct http_conn *conn = arg;
-    if (conn->phase == HTTP_CONN_BUSY) {
+    if (conn->is_stream) {
+        if (info->n_deleted > 0 && !conn->is_drained) {
+            conn->is_drained = true;
+            TAILQ_INSERT_TAIL(&conn->owner->drained, conn, next_drained);
+        }
+    } else if (conn->phase == HTTP_CONN_BUSY) {
         if (conn->output_bytes == 0)
             begin_pace(conn, clock_now_ms());
         pass(conn, info->n_deleted);
@@ -233,13 +241,15 @@ static void on_evhttp_close(struct evhttp_connection *evcon, void *arg)
 {
     (void)evcon;
     struct http_conn *conn = arg;
+    if (conn->stream_token != 0)
+        conn->owner->on_stream_closed(conn->owner->stream_arg, conn->stream_token);
     if (conn->phase != HTTP_CONN_REFUSED) /* else the scan lets it linger */
         forget(conn);
 }
 
 struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_request *request)
 {
-    struct http_conn *conn = find(conns, request);
+    struct http_conn *conn = http_conns_find(conns, request);
     conn->phase = HTTP_CONN_BUSY;
     recount(conn);
     if (!conn->has_closecb) {
@@ -250,15 +260,44 @@ struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_
     return conn;
 }
 
+/* The next request is an ordinary one. */
+static void end_stream(struct http_conn *conn)
+{
+    uint32_t idle_ms = conn->owner->limits.idle_timeout_ms;
+    struct timeval idle = {.tv_sec = (time_t)(idle_ms / 1000),
+                           .tv_usec = (suseconds_t)(idle_ms % 1000 * 1000)};
+    bufferevent_set_timeouts(conn->bev, &idle, &idle);
+    bufferevent_setwatermark(conn->bev, EV_READ, 0, 0);
+    conn->is_stream = false;
+}
+
+struct http_conn *http_conns_next_drained(struct http_conns *conns)
+{
+    struct http_conn *conn = TAILQ_FIRST(&conns->drained);
+    if (conn == NULL)
+        return NULL;
+    TAILQ_REMOVE(&conns->drained, conn, next_drained);
+    conn->is_drained = false;
+    return conn;
+}
+
+void http_conns_cut(struct http_conn *conn)
+{
+    conn->phase = HTTP_CONN_ENDING;
+    http_page_due(conn);
+}
+
 void http_conns_on_answered(struct http_conns *conns, struct evhttp_request *request)
 {
-    struct http_conn *conn = find(conns, request);
+    struct http_conn *conn = http_conns_find(conns, request);
     if (evhttp_request_get_command(request) == EVHTTP_REQ_CONNECT) {
         conn->phase = HTTP_CONN_ENDING; /* evhttp would keep it, whatever was asked or answered */
         http_page_due(conn);
         return;
     }
     conn->phase = HTTP_CONN_IDLE;
+    if (conn->is_stream)
+        end_stream(conn);
     observe(conn, bufferevent_get_input(conn->bev), 0); /* the next one, if it is pipelined */
 }
 
@@ -277,7 +316,7 @@ static void scan_late(struct http_conn *conn)
     case HTTP_CONN_HEADERS:
     case HTTP_CONN_BODY: http_page_refuse(conn, &http_refusal_late); return;
     case HTTP_CONN_BUSY:
-        if (conn->output_bytes == 0)
+        if (conn->output_bytes == 0 || conn->is_stream)
             return; /* the request waits, for which its client can do nothing */
         conn->phase = HTTP_CONN_ENDING;
         http_page_due(conn);
@@ -352,6 +391,7 @@ void http_conns_init(struct http_conns *conns, struct event_base *base,
 {
     *conns = (struct http_conns){.base = base, .limits = *limits};
     TAILQ_INIT(&conns->all);
+    TAILQ_INIT(&conns->drained);
     http_pages_init(conns, base);
 }
 

@@ -34,6 +34,12 @@ struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_
 void http_conns_on_answered(struct http_conns *conns, struct evhttp_request *request);
 /* Whether an answer with so many bytes is too much for the buffers of all connections. */
 bool http_conns_is_too_much(const struct http_conns *conns, size_t answer_bytes);
+/* The connection of a request, which is not over. */
+struct http_conn *http_conns_find(struct http_conns *conns, struct evhttp_request *request);
+/* Streams that have sent something since they were asked for last, one by one. NULL: no more. */
+struct http_conn *http_conns_next_drained(struct http_conns *conns);
+/* Ends a connection right after this callback, whatever it is doing. */
+void http_conns_cut(struct http_conn *conn);
 /* Ends what is late, forgets what evhttp has dropped. Some ten times a second. */
 void http_conns_scan(struct http_conns *conns, uint64_t now_ms);
 /* Connections in the phase BUSY. Cost grows with the number of connections. */

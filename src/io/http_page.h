@@ -60,12 +60,12 @@ struct http_conn {
     struct http_conns *owner;
     struct bufferevent *bev; /* one reference; key */
     enum http_conn_phase phase;
-    uint64_t deadline_ms; /* HEADERS, BODY, BUSY while its answer is read, REFUSING, LINGER */
-    uint64_t began_ms;    /* BODY, BUSY: what passed has to keep a pace since then */
+    uint64_t deadline_ms;  /* HEADERS, BODY, BUSY while its answer is read, REFUSING, LINGER */
+    uint64_t began_ms;     /* BODY, BUSY: what passed has to keep a pace since then */
     uint64_t passed_bytes; /* BODY: has come; BUSY: of the answer, has gone; LINGER: thrown away */
     size_t line_bytes;     /* HEADERS: of the line that is being read */
     size_t matched_bytes[HTTP_FRAMINGS]; /* HEADERS: of their names, from the start of that line */
-    size_t header_bytes;   /* of all lines so far */
+    size_t header_bytes;                 /* of all lines so far */
     size_t first_line_bytes;
     bool has_first_line;
     bool has_nul; /* a header has a NUL byte: what was parsed is not what was sent */
@@ -74,7 +74,12 @@ struct http_conn {
     size_t input_bytes;  /* counted in buffered_bytes of the owner */
     size_t output_bytes; /* the same */
     bool has_closecb;    /* evhttp will tell us */
-    bool has_page;       /* in pages */
+    bool is_stream; /* BUSY: its answer is a stream, which keeps no pace and is bounded by api */
+    uint64_t stream_token; /* of that, while it goes on; 0 = none */
+    size_t held_bytes;     /* of it: taken out of the input, waits for more */
+    bool is_drained;       /* in drained */
+    TAILQ_ENTRY(http_conn) next_drained;
+    bool has_page; /* in pages */
     const struct http_refusal *refusal;
     struct http_callbacks evhttp; /* REFUSING */
     TAILQ_ENTRY(http_conn) next;
@@ -88,6 +93,7 @@ struct http_conn_limits {
     uint32_t header_timeout_ms;
     uint32_t body_timeout_ms; /* of an answer, too; on top of bytes_per_s */
     uint32_t bytes_per_s;     /* not 0 */
+    uint32_t idle_timeout_ms; /* evhttp's, which streams leave for a while */
     size_t header_bytes;      /* evhttp's limit, to tell its reason for a 400 */
     size_t buffered_bytes;    /* of all connections; beyond: 429 to who holds more than a little */
 };
@@ -96,7 +102,10 @@ struct http_conns {
     struct event_base *base;
     struct http_conn *by_bev; /* uthash */
     struct http_conn_list all;
-    struct http_conn_list pages; /* to be looked at by page_event */
+    struct http_conn_list pages;   /* to be looked at by page_event */
+    struct http_conn_list drained; /* streams that something has been written of */
+    void (*on_stream_closed)(void *arg, uint64_t token); /* the connection is being freed */
+    void *stream_arg;
     struct event *page_event;
     size_t count;
     size_t buffered_bytes; /* requests being received and answers being sent */

@@ -21,17 +21,6 @@ bool apply_has_work(const struct node *node)
     return !STAILQ_EMPTY(&node->apply_jobs) && node->loading.reader == NULL;
 }
 
-static enum node_outcome outcome_of(enum kv_status status)
-{
-    switch (status) {
-    case KV_OK: return NODE_OK;
-    case KV_CONDITION_FAILED: return NODE_CONDITION_FAILED;
-    case KV_KEY_NOT_FOUND: return NODE_KEY_NOT_FOUND;
-    case KV_COMMAND_INVALID: return NODE_REFUSED;
-    }
-    UNREACHABLE("kv status");
-}
-
 static void apply_member_info(struct node *node, const struct envelope *envelope)
 {
     struct member_info info;
@@ -44,42 +33,65 @@ static void apply_member_info(struct node *node, const struct envelope *envelope
     mem_free(info.http_address);
 }
 
+static struct kv_result apply_command(struct node *node, const struct envelope *envelope,
+                                      floe_term term, bool ours)
+{
+    uint64_t leases = kv_lease_changes(node->kv);
+    bool want_replies = ours && requests_want_replies(node, envelope->seq);
+    struct kv_result result =
+        kv_apply(node->kv, envelope->payload, envelope->payload_len, term, want_replies);
+    bool own = ours && envelope->seq == 0; /* the leader's own: requests_propose_own */
+    if (own || kv_lease_changes(node->kv) != leases)
+        leases_on_applied(node, envelope->payload, envelope->payload_len, own);
+    return result;
+}
+
 static void apply_normal(struct node *node, const struct floe_entry *entry)
 {
     struct envelope envelope;
     if (floe_blob_size(entry->data) == 0 || envelope_decode(entry->data, &envelope) != ERR_OK)
         return; /* a leader's first entry, or what a refused change became */
     struct node_result result = {.term = entry->term, .index = entry->index};
-    if (envelope.kind == ENVELOPE_KV) {
-        struct kv_result done = kv_apply(node->kv, envelope.payload, envelope.payload_len);
-        result.outcome = outcome_of(done.status);
-        result.revision = done.revision;
-        result.mod_revision = done.mod_revision;
-    } else if (envelope.kind == ENVELOPE_MEMBER_INFO) {
+    bool ours = envelope.origin == node->options.id && envelope.boot == node->boot;
+    if (envelope.kind == ENVELOPE_KV)
+        result.kv = apply_command(node, &envelope, entry->term, ours);
+    else if (envelope.kind == ENVELOPE_MEMBER_INFO)
         apply_member_info(node, &envelope);
-    }
-    if (envelope.origin == node->options.id && envelope.boot == node->boot)
+    if (ours)
         requests_on_applied(node, envelope.seq, result);
+    else
+        kv_result_deinit(&result.kv);
 }
 
 static void add_member(struct node *node, const struct floe_conf_change_single *change,
-                       const char *address, uint64_t seed)
+                       const struct member_context *context)
 {
     bool known = members_find(&node->members, change->node_id) != NULL;
     bool learner = change->type == FLOE_CONF_ADD_LEARNER;
-    if (address != NULL)
-        members_put(&node->members, change->node_id, address);
+    if (context->address != NULL)
+        members_put(&node->members, change->node_id, context->address);
     else if (!known)
         members_put(&node->members, change->node_id, "");
     struct member *member = members_find(&node->members, change->node_id);
-    if (seed != 0)
-        member->seed = seed;
+    if (context->seed != 0)
+        member->seed = context->seed;
+    member->stays_learner = learner && context->stays_learner;
     log_info(node->logger, "member %s id=%" PRIu64 " as=%s peer=%s",
              known ? "changed" : "added", change->node_id, learner ? "learner" : "voter",
              member->peer_address);
     if (change->node_id != node->options.id && member->peer_address[0] != 0)
         peer_set_put(node->peers, change->node_id, member->peer_address);
     reseed_on_members(node);
+}
+
+static void update_member(struct node *node, floe_id id, const char *address)
+{
+    if (address == NULL || members_find(&node->members, id) == NULL)
+        return;
+    members_put(&node->members, id, address);
+    log_info(node->logger, "member changed id=%" PRIu64 " peer=%s", id, address);
+    if (id != node->options.id)
+        peer_set_put(node->peers, id, address);
 }
 
 /* It has lost its data and is added again at once: it stays in the table. */
@@ -115,24 +127,25 @@ static bool change_allowed(const struct node *node, const struct floe_conf_chang
 
 static void apply_change_to_members(struct node *node, const struct floe_conf_change *change)
 {
-    char *address = NULL;
-    uint64_t seed = 0;
-    if (member_context_decode(change->context, &address, &seed) != ERR_OK)
+    struct member_context context = {.address = NULL};
+    if (member_context_decode(change->context, &context) != ERR_OK)
         log_warn(node->logger, "member change without a usable address");
     for (size_t i = 0; i < change->change_count; i++) {
         switch (change->changes[i].type) {
         case FLOE_CONF_ADD_NODE:
-        case FLOE_CONF_ADD_LEARNER: add_member(node, &change->changes[i], address, seed); break;
+        case FLOE_CONF_ADD_LEARNER: add_member(node, &change->changes[i], &context); break;
         case FLOE_CONF_REMOVE_NODE:
-            if (seed != 0)
+            if (context.seed != 0)
                 restart_member(node, change->changes[i].node_id);
             else
                 remove_member(node, change->changes[i].node_id);
             break;
-        case FLOE_CONF_UPDATE_NODE: break;
+        case FLOE_CONF_UPDATE_NODE:
+            update_member(node, change->changes[i].node_id, context.address);
+            break;
         }
     }
-    mem_free(address);
+    mem_free(context.address);
 }
 
 static void apply_conf_change(struct node *node, const struct floe_entry *entry)

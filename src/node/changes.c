@@ -25,6 +25,11 @@ enum verdict {
     VERDICT_UNDER_WAY = 5,
     VERDICT_UNKNOWN_MEMBER = 6,
     VERDICT_LAST_VOTER = 7,
+    VERDICT_NOT_LEARNER = 8,
+    VERDICT_NOT_CAUGHT_UP = 9,
+    VERDICT_NOT_VOTER = 10,
+    VERDICT_NO_HEIR = 11,
+    VERDICT_NOT_TAKEN = 12,
     VERDICT_COUNT,
 };
 
@@ -40,6 +45,11 @@ static const struct {
     [VERDICT_UNDER_WAY] = {NODE_CHANGE_UNDER_WAY, "another membership change is under way"},
     [VERDICT_UNKNOWN_MEMBER] = {NODE_MEMBER_NOT_FOUND, "there is no member with this id"},
     [VERDICT_LAST_VOTER] = {NODE_REFUSED, "the last voter cannot be removed"},
+    [VERDICT_NOT_LEARNER] = {NODE_REFUSED, "only a learner can be promoted"},
+    [VERDICT_NOT_CAUGHT_UP] = {NODE_REFUSED, "the learner has not caught up with the leader"},
+    [VERDICT_NOT_VOTER] = {NODE_REFUSED, "only a voter can lead"},
+    [VERDICT_NO_HEIR] = {NODE_REFUSED, "there is no other member that could lead"},
+    [VERDICT_NOT_TAKEN] = {NODE_NOT_DONE, "the member has not taken the leadership over"},
 };
 
 static void requeue(struct node *node, struct waiter *waiter)
@@ -118,13 +128,6 @@ static bool is_under_way(const struct node *node)
            node->change_term == floe_raft_basic_status(node->raft).hard_state.term;
 }
 
-/* A new leader has applied all that others proposed, changes among it. */
-static bool has_taken_over(const struct node *node)
-{
-    return floe_raft_term_at(node->raft, node->applied) ==
-           floe_raft_basic_status(node->raft).hard_state.term;
-}
-
 enum floe_err changes_propose(struct node *node, enum floe_conf_change_type type, floe_id id,
                               struct floe_blob *context)
 {
@@ -138,18 +141,75 @@ enum floe_err changes_propose(struct node *node, enum floe_conf_change_type type
     return err;
 }
 
+static bool caught_up(const struct floe_progress *progress, floe_index goal)
+{
+    return progress->is_learner && progress->recent_active &&
+           progress->state == FLOE_PROGRESS_REPLICATE && goal > 0 && progress->match >= goal;
+}
+
+static enum verdict check_promote(const struct node *node, const struct waiter *waiter)
+{
+    floe_id id = waiter->member_id;
+    if (members_find(&node->members, id) == NULL)
+        return VERDICT_UNKNOWN_MEMBER;
+    if (!floe_ids_contain(&node->conf_state.learners, id))
+        return VERDICT_NOT_LEARNER;
+    bool ready = false;
+    struct floe_status status = floe_raft_status(node->raft);
+    for (size_t i = 0; i < status.progress_count; i++)
+        ready = ready || (status.progress[i].id == id &&
+                          caught_up(&status.progress[i], node->promote_goal));
+    floe_status_deinit(&status);
+    return ready && !reseed_asks(node, id) ? VERDICT_DONE : VERDICT_NOT_CAUGHT_UP;
+}
+
+static enum verdict check_update(const struct node *node, const struct waiter *waiter)
+{
+    const struct member *other = members_by_address(&node->members, waiter->address);
+    if (members_find(&node->members, waiter->member_id) == NULL)
+        return VERDICT_UNKNOWN_MEMBER;
+    return other != NULL && other->id != waiter->member_id ? VERDICT_ADDRESS_IN_USE : VERDICT_DONE;
+}
+
+static enum verdict check(struct node *node, const struct waiter *waiter)
+{
+    switch (waiter->kind) {
+    case WAITER_ADD: return check_add(node, waiter);
+    case WAITER_REMOVE: return check_remove(node, waiter);
+    case WAITER_PROMOTE: return check_promote(node, waiter);
+    case WAITER_UPDATE: return check_update(node, waiter);
+    case WAITER_WRITE:
+    case WAITER_TRANSFER: break;
+    }
+    UNREACHABLE("a waiter that changes no member");
+}
+
+static enum floe_conf_change_type type_of(enum waiter_kind kind)
+{
+    switch (kind) {
+    case WAITER_ADD: return FLOE_CONF_ADD_LEARNER;
+    case WAITER_REMOVE: return FLOE_CONF_REMOVE_NODE;
+    case WAITER_PROMOTE: return FLOE_CONF_ADD_NODE;
+    case WAITER_UPDATE: return FLOE_CONF_UPDATE_NODE;
+    case WAITER_WRITE:
+    case WAITER_TRANSFER: break;
+    }
+    UNREACHABLE("a waiter that changes no member");
+}
+
 static void make_change(struct node *node, struct waiter *waiter)
 {
-    bool add = waiter->kind == WAITER_ADD;
     enum verdict verdict = VERDICT_RETRY;
     if (is_under_way(node))
         verdict = VERDICT_UNDER_WAY;
-    else if (has_taken_over(node))
-        verdict = add ? check_add(node, waiter) : check_remove(node, waiter);
-    struct floe_blob *context = add ? member_context_encode(waiter->address, 0) : NULL;
+    else if (node_has_taken_over(node)) /* and so has applied earlier changes */
+        verdict = check(node, waiter);
+    struct floe_blob *context =
+        waiter->address[0] != 0
+            ? member_context_encode(waiter->address, 0, waiter->stay_learner)
+            : NULL;
     if (verdict == VERDICT_DONE &&
-        changes_propose(node, add ? FLOE_CONF_ADD_LEARNER : FLOE_CONF_REMOVE_NODE,
-                        waiter->member_id, context) != FLOE_OK)
+        changes_propose(node, type_of(waiter->kind), waiter->member_id, context) != FLOE_OK)
         verdict = VERDICT_RETRY;
     floe_blob_unref(context);
     if (verdict != VERDICT_DONE) {
@@ -161,6 +221,65 @@ static void make_change(struct node *node, struct waiter *waiter)
     waiters_set_state(&node->waiters, waiter, WAITER_PROPOSED);
 }
 
+/* Two election time-outs: the core gives a transfer up after one. */
+static void begin_transfer(struct node *node, struct waiter *waiter)
+{
+    floe_id to = waiter->member_id != 0 ? waiter->member_id : stop_best_heir(node);
+    enum verdict verdict = VERDICT_DONE;
+    if (to == 0)
+        verdict = VERDICT_NO_HEIR;
+    else if (members_find(&node->members, to) == NULL)
+        verdict = VERDICT_UNKNOWN_MEMBER;
+    else if (!floe_ids_contain(&node->conf_state.voters, to))
+        verdict = VERDICT_NOT_VOTER;
+    if (verdict != VERDICT_DONE || to == node->options.id) {
+        end_change(node, waiter, verdict);
+        return;
+    }
+    log_info(node->logger, "handing leadership over as asked to=%" PRIu64, to);
+    waiter->member_id = to;
+    waiter->give_up_ms = node->now_ms + 2 * (uint64_t)node->options.election_ms;
+    waiters_set_state(&node->waiters, waiter, WAITER_FORWARDED);
+    node->transfer_begun = true;
+    floe_raft_transfer_leader(node->raft, to);
+}
+
+/* At the leader. */
+static void take_up(struct node *node, struct waiter *waiter)
+{
+    if (waiter->kind == WAITER_TRANSFER)
+        begin_transfer(node, waiter);
+    else
+        make_change(node, waiter);
+}
+
+/* The transfers that were begun here: done, given up, or to be asked of another leader. */
+static void judge_transfers(struct node *node)
+{
+    floe_id leader = node_leader(node);
+    bool more = false;
+    struct waiter *waiter = TAILQ_FIRST(&node->waiters.all);
+    while (waiter != NULL && node->transfer_begun) {
+        struct waiter *next = TAILQ_NEXT(waiter, in_all);
+        if (waiter->kind == WAITER_TRANSFER && waiter->give_up_ms != 0) {
+            if (leader == waiter->member_id)
+                end_change(node, waiter, VERDICT_DONE);
+            else if ((leader != 0 && leader != node->options.id) ||
+                     waiter->give_up_ms <= node->now_ms)
+                end_change(node, waiter, VERDICT_NOT_TAKEN);
+            else
+                more = true;
+        }
+        waiter = next;
+    }
+    node->transfer_begun = more;
+}
+
+void changes_on_leader(struct node *node)
+{
+    judge_transfers(node);
+}
+
 void changes_on_request(struct node *node, floe_id from, const uint8_t *data, size_t len)
 {
     struct unpack in = unpack_init(data, len);
@@ -170,27 +289,30 @@ void changes_on_request(struct node *node, floe_id from, const uint8_t *data, si
     floe_id id = unpack_u64(&in);
     size_t address_len = 0;
     const uint8_t *address = unpack_bin(&in, &address_len);
-    unpack_rest(&in, fields, 4);
+    bool stay_learner = fields > 4 && unpack_u64(&in) != 0;
+    unpack_rest(&in, fields, fields > 4 ? 5 : 4);
     struct addr parsed = {.port = 0};
     const char *why;
-    bool add = kind == WAITER_ADD;
-    bool possible = id != FLOE_ID_NONE && id < FLOE_ID_APPLY_THREAD;
-    if (unpack_end(&in) != ERR_OK || !possible || (!add && kind != WAITER_REMOVE) ||
-        (add && addr_parse((const char *)address, address_len, &parsed, &why) != ERR_OK)) {
+    bool at_address = kind == WAITER_ADD || kind == WAITER_UPDATE;
+    bool possible = id < FLOE_ID_APPLY_THREAD && (id != FLOE_ID_NONE || kind == WAITER_TRANSFER) &&
+                    kind >= WAITER_ADD && kind <= WAITER_TRANSFER;
+    if (unpack_end(&in) != ERR_OK || !possible ||
+        (at_address && addr_parse((const char *)address, address_len, &parsed, &why) != ERR_OK)) {
         log_warn(node->logger, "malformed change request from=%" PRIu64, from);
         return;
     }
-    struct waiter *waiter = waiters_add(&node->waiters, add ? WAITER_ADD : WAITER_REMOVE, NULL,
+    struct waiter *waiter = waiters_add(&node->waiters, (enum waiter_kind)kind, NULL,
                                         sizeof *waiter,
                                         node->now_ms + node->options.request_timeout_ms);
     waiter->internal = true;
     waiter->origin = from;
     waiter->origin_seq = seq;
     waiter->member_id = id;
-    if (add)
+    waiter->stay_learner = stay_learner;
+    if (at_address)
         addr_format(&parsed, waiter->address);
     if (node_is_leader(node))
-        make_change(node, waiter);
+        take_up(node, waiter);
     else
         end_change(node, waiter, VERDICT_RETRY);
 }
@@ -200,11 +322,12 @@ void changes_on_request(struct node *node, floe_id from, const uint8_t *data, si
 static bool send_request(struct node *node, const struct waiter *waiter)
 {
     struct buf note = {0};
-    pack_array(&note, 4);
+    pack_array(&note, 5);
     pack_u64(&note, waiter->seq);
     pack_u64(&note, waiter->kind);
     pack_u64(&note, waiter->member_id);
     pack_bin(&note, waiter->address, strlen(waiter->address));
+    pack_u64(&note, waiter->stay_learner ? 1 : 0);
     enum err err = peer_set_send_note(node->peers, node_leader(node), NOTE_CHANGE_REQUEST,
                                       note.data, note.len);
     buf_deinit(&note);
@@ -215,7 +338,7 @@ void changes_attempt(struct node *node, struct waiter *waiter)
 {
     ASSERT(waiter->state == WAITER_QUEUED);
     if (node_is_leader(node))
-        make_change(node, waiter);
+        take_up(node, waiter);
     else if (waiter->origin != 0)
         end_change(node, waiter, VERDICT_RETRY);
     else if (send_request(node, waiter))
@@ -281,23 +404,19 @@ void changes_on_applied(struct node *node, floe_index index, floe_term term)
 
 /* ---- promotion and farewell, by time --------------------------------------------------------- */
 
-static bool caught_up(const struct floe_progress *progress, floe_index goal)
-{
-    return progress->is_learner && progress->recent_active &&
-           progress->state == FLOE_PROGRESS_REPLICATE && goal > 0 && progress->match >= goal;
-}
-
 static void promote_learners(struct node *node)
 {
     if (!node_is_leader(node) || node->conf_state.learners.count == 0 ||
-        node->now_ms < node->promote_ms || node->stopping || !has_taken_over(node))
+        node->now_ms < node->promote_ms || node->stopping || !node_has_taken_over(node))
         return;
     node->promote_ms = node->now_ms + node->options.heartbeat_ms;
     floe_index goal = node->promote_goal;
     struct floe_status status = floe_raft_status(node->raft);
     node->promote_goal = status.basic.hard_state.commit;
     for (size_t i = 0; i < status.progress_count && !is_under_way(node); i++) {
-        if (!caught_up(&status.progress[i], goal) || reseed_asks(node, status.progress[i].id))
+        const struct member *member = members_find(&node->members, status.progress[i].id);
+        if (!caught_up(&status.progress[i], goal) || reseed_asks(node, status.progress[i].id) ||
+            (member != NULL && member->stays_learner))
             continue;
         log_info(node->logger, "learner has caught up, promoting id=%" PRIu64 " match=%" PRIu64,
                  status.progress[i].id, status.progress[i].match);
@@ -356,6 +475,7 @@ static void say_farewells(struct node *node)
 void changes_tick(struct node *node)
 {
     promote_learners(node);
+    judge_transfers(node);
     rollback_tick(node);
     reseed_tick(node);
     say_farewells(node);
@@ -385,6 +505,7 @@ static void end_removals_of_self(struct node *node, const struct floe_entry *ent
     }
     requests_end_all(node);
     reads_end_all(node);
+    lease_asks_end_all(node);
 }
 
 /* Of two voters, the other one needs our vote until its disk says that we are gone: were we to end

@@ -11,6 +11,12 @@ bool node_is_leader(const struct node *node)
     return floe_raft_basic_status(node->raft).soft_state.state == FLOE_STATE_LEADER;
 }
 
+bool node_has_taken_over(const struct node *node)
+{
+    return node_is_leader(node) && floe_raft_term_at(node->raft, node->applied) ==
+                                       floe_raft_basic_status(node->raft).hard_state.term;
+}
+
 floe_id node_leader(const struct node *node)
 {
     return node->soft_state.lead;

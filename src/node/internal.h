@@ -7,7 +7,9 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "node/ages.h"
 #include "node/chain.h"
+#include "node/leases.h"
 #include "node/members.h"
 #include "node/node.h"
 #include "node/waiters.h"
@@ -21,6 +23,7 @@
 #define NODE_TURN_BATCHES 16u           /* ready batches */
 #define NODE_TURN_APPLY_BYTES (2u << 20)
 #define NODE_TURN_SLICE_BYTES (256u << 10) /* snapshot written or loaded */
+#define NODE_TURN_TIDY_STEPS 4096u         /* of the store's own housekeeping */
 #define NODE_BATCH_ENTRIES 512u         /* proposals in one go */
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
@@ -47,6 +50,8 @@ enum node_note {
     NOTE_COUNTED = 9,     /* you acknowledged what is committed, up to this index */
     NOTE_RESEED = 10,      /* I have lost my data and start anew; a number of this try */
     NOTE_RESEED_ANSWER = 11, /* you are a new learner here: number, my term */
+    NOTE_LEASE_ASK = 12,     /* to the leader: renewals and looks (leases.c) */
+    NOTE_LEASE_ANSWER = 13,
 };
 
 /* An acknowledgement that needs the disk: created held, released by position (durable.c). */
@@ -63,14 +68,42 @@ struct apply_job {
     STAILQ_ENTRY(apply_job) next;
 };
 
+enum read_for {
+    READ_CLIENT,
+    READ_LEASES, /* a round of confirmation; token is its number */
+    READ_AGE,    /* so that the age of the state is known */
+};
+
 /* A linearizable read (reads.c). */
 struct read {
+    enum read_for what;
     uint64_t token;
     uint64_t deadline_ms;
+    uint64_t sent_ms;   /* of first_seq: what is read is at least as new */
     uint64_t first_seq; /* answers to read index requests from this one on count; 0 = none sent */
     floe_index index;   /* 0 = no answer yet */
     bool has_index;
     TAILQ_ENTRY(read) next;
+};
+
+/* How old the state may be (reads.c). Of its own, so that a look at it can say that it matters. */
+struct freshness {
+    bool known;
+    uint64_t as_of_ms; /* the state is no older than this */
+    bool asked;
+    uint64_t asked_ms; /* when somebody wanted to know last */
+    bool under_way;
+    uint64_t next_ms;
+};
+
+/* What of the history and of the tickets is to go, at the leader (retention.c). */
+struct retention {
+    floe_term term; /* in which it was sampled; 0 = not the leader */
+    struct ages revisions;
+    struct ages tickets;
+    uint64_t forgotten; /* tickets up to this are proposed to be forgotten */
+    uint64_t compacted; /* proposed last; it flies until the store says so, too */
+    uint64_t next_ms;
 };
 
 /* A snapshot of our own being written (snapshots.c). */
@@ -210,6 +243,7 @@ struct node {
     bool had_data;      /* at start: this is not a first one */
     bool caught_up_own; /* what the own log says was committed is applied again */
     bool more; /* a turn ended at a bound */
+    bool inbox_empty; /* all that had come was worked off in this turn */
     floe_index leader_commit; /* highest commit seen in a leader's messages */
 
     /* durable.c */
@@ -226,6 +260,7 @@ struct node {
 
     /* apply.c */
     struct kv *kv;
+    uint64_t kv_generation;
     STAILQ_HEAD(, apply_job) apply_jobs;
     floe_index applied;
     floe_term applied_term;
@@ -244,10 +279,18 @@ struct node {
 
     /* reads.c */
     TAILQ_HEAD(read_list, read) reads;
-    size_t read_count;
+    size_t read_count;      /* of clients */
     uint64_t read_seq;      /* last read index request sent */
     uint64_t read_sent_ms;
     bool reads_unsent;
+    struct freshness *fresh;
+
+    /* leases.c */
+    struct leases leases;
+
+    /* retention.c */
+    struct retention retention;
+    bool kv_untidy; /* the store had more to tidy up at the last look */
 
     /* changes.c */
     floe_index change_index; /* our last proposed change, and the term in which it was: under way */
@@ -257,6 +300,7 @@ struct node {
     size_t farewell_cap;
     uint64_t leaving_until_ms; /* we were removed and stay until somebody lets us go; 0: no */
     uint64_t promote_ms;
+    bool transfer_begun;     /* a request for a transfer of leadership waits for its outcome */
     bool change_answered;    /* a change waits only for its index to be applied here */
     floe_index promote_goal; /* commit at the last look; a learner that has it is caught up */
 
@@ -296,6 +340,8 @@ struct node {
 
 /* core.c */
 bool node_is_leader(const struct node *node);
+/* A leader that has applied an entry of its term has applied all that others proposed before. */
+bool node_has_taken_over(const struct node *node);
 /* Steps a message, logging what the core refuses. */
 enum floe_err node_step(struct node *node, const struct floe_message *message);
 /* Ends the node: the log cannot be trusted any more. */
@@ -348,9 +394,14 @@ void apply_members_to_peers(struct node *node);
 /* requests.c */
 void requests_result(struct node *node, struct waiter *waiter, struct node_result result);
 void requests_push_result(struct node *node, struct node_result result);
+/* At the leader, a command of its own that nobody waits for; false: the core does not take it. Once
+ * it is taken, it is applied in this term or never. */
+bool requests_propose_own(struct node *node, const struct kv_command *command);
 void requests_propose(struct node *node);
 void requests_expire(struct node *node);
-/* An entry of ours was applied. */
+/* Does the one who wrote this entry want to know what its operations found? */
+bool requests_want_replies(struct node *node, uint64_t seq);
+/* An entry of ours was applied; result is taken over. */
 void requests_on_applied(struct node *node, uint64_t seq, struct node_result result);
 /* index was applied: proposals that stood there and were not met are proved dead. */
 void requests_on_index(struct node *node, floe_index index);
@@ -369,11 +420,41 @@ void requests_publish(struct node *node);
 /* reads.c */
 /* The core would answer a read, but perhaps from before what is committed. */
 bool reads_come_too_early(const struct node *node);
+/* A read of the node's own; what READ_LEASES says is told to leases_on_round. */
+void reads_begin(struct node *node, enum read_for what, uint64_t token);
 void reads_send(struct node *node);
 void reads_on_state(struct node *node, const struct floe_read_state *state);
 void reads_complete(struct node *node);
 void reads_end_all(struct node *node);
 void reads_on_leader(struct node *node);
+
+/* leases.c */
+void leases_init(struct node *node, uint64_t seed);
+void leases_deinit(struct node *node);
+/* After what came in, before reads are sent. */
+void leases_turn(struct node *node);
+/* Late in the turn: gives the answers. */
+void leases_answer(struct node *node);
+void leases_flush(struct node *node);
+void leases_on_asks(struct node *node, floe_id from, const uint8_t *data, size_t len);
+void leases_on_round(struct node *node, uint64_t round, bool confirmed);
+/* A command was applied that may have changed leases; ours: requests_propose_own made it. */
+void leases_on_applied(struct node *node, const uint8_t *data, size_t len, bool ours);
+uint64_t leases_next_ms(const struct node *node);
+
+/* lease_asks.c */
+void lease_asks_time_out(struct node *node);
+void lease_asks_send(struct node *node); /* to another member that leads */
+void lease_asks_on_note(struct node *node, floe_id from, const uint8_t *data, size_t len);
+void lease_asks_answer(struct node *node, const struct lease_answer *answer);
+/* The first that are unsent are on their way. */
+void lease_asks_mark_sent(struct node *node, uint32_t count);
+void lease_asks_on_leader(struct node *node); /* it is another one: all is asked again */
+void lease_asks_end_all(struct node *node);
+uint64_t lease_asks_next_ms(const struct node *node);
+
+/* retention.c */
+void retention_turn(struct node *node);
 
 /* changes.c */
 /* At the leader, when none is under way. */
@@ -385,6 +466,8 @@ void changes_on_request(struct node *node, floe_id from, const uint8_t *data, si
 void changes_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);
 /* A configuration entry at (term, index) was applied. */
 void changes_on_applied(struct node *node, floe_index index, floe_term term);
+/* Somebody leads, or nobody: transfers of leadership that were begun here end. */
+void changes_on_leader(struct node *node);
 /* An answered change whose index is applied here ends. */
 void changes_complete(struct node *node);
 void changes_say_farewell(struct node *node, floe_id id);
@@ -467,6 +550,8 @@ uint32_t recover_election_ticks(const struct node *node);
 void recover_compare_members(const struct node *node);
 
 /* stop.c */
+/* Who should lead after this member; 0: there is nobody. */
+floe_id stop_best_heir(struct node *node);
 /* Asks the most advanced other voter to take over, at most once an election time; false: there
  * is nobody. */
 bool stop_transfer_away(struct node *node);

@@ -113,12 +113,13 @@ void members_encode(const struct members *members, const uint64_t *hash, struct 
     pack_u64(out, MEMBERS_FORMAT);
     pack_array(out, (uint32_t)members->count);
     for (size_t i = 0; i < members->count; i++) {
-        pack_array(out, 5);
+        pack_array(out, 6);
         pack_u64(out, members->list[i].id);
         pack_str(out, members->list[i].name);
         pack_str(out, members->list[i].peer_address);
         pack_str(out, members->list[i].http_address);
         pack_u64(out, members->list[i].seed);
+        pack_u64(out, members->list[i].stays_learner ? 1 : 0);
     }
     pack_array(out, (uint32_t)members->removed.count);
     for (size_t i = 0; i < members->removed.count; i++)
@@ -153,11 +154,13 @@ static void unpack_member(struct unpack *in, struct members *out)
     char *peer = unpack_text(in);
     char *http = unpack_text(in);
     uint64_t seed = fields > 4 ? unpack_u64(in) : 0;
-    unpack_rest(in, fields, fields > 4 ? 5 : 4);
+    bool stays = fields > 5 && unpack_u64(in) != 0;
+    unpack_rest(in, fields, fields > 5 ? 6 : fields > 4 ? 5 : 4);
     if (!in->failed && id != 0) {
         members_put(out, id, peer);
         (void)members_set_info(out, id, name, http);
         members_find(out, id)->seed = seed;
+        members_find(out, id)->stays_learner = stays;
     }
     mem_free(name);
     mem_free(peer);
@@ -192,40 +195,43 @@ enum err members_decode(struct members *members, const uint8_t *data, size_t len
     return ERR_OK;
 }
 
-struct floe_blob *member_context_encode(const char *peer_address, uint64_t seed)
+struct floe_blob *member_context_encode(const char *peer_address, uint64_t seed,
+                                        bool stays_learner)
 {
     struct buf out = {0};
-    pack_array(&out, seed != 0 ? 2 : 1);
+    uint32_t fields = stays_learner ? 3 : seed != 0 ? 2 : 1;
+    pack_array(&out, fields);
     pack_str(&out, peer_address);
-    if (seed != 0)
+    if (fields > 1)
         pack_u64(&out, seed);
+    if (fields > 2)
+        pack_u64(&out, 1);
     struct floe_blob *blob = floe_blob_new(out.data, out.len);
     buf_deinit(&out);
     return blob;
 }
 
-enum err member_context_decode(const struct floe_blob *context, char **address, uint64_t *seed)
+enum err member_context_decode(const struct floe_blob *blob, struct member_context *out)
 {
-    *address = NULL;
-    *seed = 0;
-    if (floe_blob_size(context) == 0)
+    *out = (struct member_context){.address = NULL};
+    if (floe_blob_size(blob) == 0)
         return ERR_OK;
-    struct unpack in = unpack_init(floe_blob_data(context), floe_blob_size(context));
+    struct unpack in = unpack_init(floe_blob_data(blob), floe_blob_size(blob));
     uint32_t fields = unpack_array(&in);
-    char *text = fields > 0 ? unpack_text(&in) : NULL;
-    uint64_t number = fields > 1 ? unpack_u64(&in) : 0;
-    unpack_rest(&in, fields, fields > 1 ? 2 : 1);
+    struct member_context context = {.address = fields > 0 ? unpack_text(&in) : NULL};
+    context.seed = fields > 1 ? unpack_u64(&in) : 0;
+    context.stays_learner = fields > 2 && unpack_u64(&in) != 0;
+    unpack_rest(&in, fields, fields > 3 ? 3 : fields > 0 ? fields : 1);
     enum err err = unpack_end(&in);
     struct addr parsed;
     const char *why;
-    if (err == ERR_OK && text != NULL)
-        err = addr_parse(text, strlen(text), &parsed, &why);
-    if (err != ERR_OK || text == NULL) {
-        mem_free(text);
+    if (err == ERR_OK && context.address != NULL)
+        err = addr_parse(context.address, strlen(context.address), &parsed, &why);
+    if (err != ERR_OK || context.address == NULL) {
+        mem_free(context.address);
         return ERR_INVALID;
     }
-    *address = text;
-    *seed = number;
+    *out = context;
     return ERR_OK;
 }
 

@@ -17,6 +17,7 @@ struct member {
     char *name;         /* "" until published */
     char *peer_address; /* "host:port" */
     char *http_address; /* "" until published */
+    bool stays_learner; /* is not promoted before somebody asks for it */
     uint64_t seed;      /* of its last start with an empty log under this id; 0: its first */
 };
 
@@ -48,12 +49,16 @@ void members_encode(const struct members *members, const uint64_t *hash, struct 
 enum err members_decode(struct members *members, const uint8_t *data, size_t len, bool *has_hash,
                         uint64_t *hash) MUST_USE;
 
-/* The context of a configuration change that adds a member: its address; and if it is about a
- * member that starts anew under its id, the number of that try, else 0. */
-struct floe_blob *member_context_encode(const char *peer_address, uint64_t seed);
-/* *address is owned by caller, NULL where the context has none. */
-enum err member_context_decode(const struct floe_blob *context, char **address,
-                               uint64_t *seed) MUST_USE;
+/* The context of a configuration change that adds or changes a member: its address; the number of
+ * the try if it starts anew under its id, else 0; whether it stays a learner. */
+struct member_context {
+    char *address; /* owned by caller: mem_free; NULL where there is none */
+    uint64_t seed;
+    bool stays_learner;
+};
+struct floe_blob *member_context_encode(const char *peer_address, uint64_t seed,
+                                        bool stays_learner);
+enum err member_context_decode(const struct floe_blob *blob, struct member_context *out) MUST_USE;
 
 /* The payload of ENVELOPE_MEMBER_INFO. */
 struct member_info {

@@ -2,6 +2,7 @@
 #include "node/internal.h"
 
 #include "base/prng.h"
+#include "codec/checksum.h"
 
 #include <string.h>
 
@@ -68,6 +69,9 @@ enum err node_open(const struct node_options *options, uint64_t now_ms, struct n
     node->next_tick_ms = now_ms + options->heartbeat_ms;
     struct prng prng = {.state = options->seed};
     node->boot = prng_next(&prng);
+    leases_init(node, prng_next(&prng));
+    node->fresh = mem_calloc(1, sizeof *node->fresh);
+    node->kv_generation = 1;
     STAILQ_INIT(&node->held);
     STAILQ_INIT(&node->apply_jobs);
     TAILQ_INIT(&node->reads);
@@ -89,6 +93,9 @@ void node_free(struct node *node)
 {
     requests_end_all(node);
     reads_end_all(node);
+    lease_asks_end_all(node);
+    leases_deinit(node);
+    mem_free(node->fresh);
     waiters_deinit(&node->waiters);
     snapshots_deinit(node);
     transfers_deinit(node);
@@ -101,6 +108,9 @@ void node_free(struct node *node)
     peer_set_free(node->peers);
     mem_free(node->farewells);
     mem_free(node->counted);
+    struct node_result unread;
+    while (node_next_result(node, &unread))
+        kv_result_deinit(&unread.kv);
     mem_free(node->results);
     free_options(&node->options);
     mem_free(node);
@@ -131,6 +141,11 @@ const struct kv *node_kv(const struct node *node)
     return node->kv;
 }
 
+uint64_t node_kv_generation(const struct node *node)
+{
+    return node->kv_generation;
+}
+
 /* ---- status ---------------------------------------------------------------------------------- */
 
 static const char *role_of(const struct node *node, enum floe_state state)
@@ -150,6 +165,7 @@ static struct node_member member_status(const struct node *node, const struct me
     struct node_member out = {.id = member->id,
                               .is_self = member->id == node->options.id,
                               .learner = floe_ids_contain(&node->conf_state.learners, member->id),
+                              .stays_learner = member->stays_learner,
                               .name = member->name,
                               .peer_address = member->peer_address,
                               .http_address = member->http_address};
@@ -194,12 +210,19 @@ static void judge_readiness(const struct node *node, struct node_status *out)
         out->caught_up = true;
 }
 
+static uint64_t cluster_id(const struct node *node)
+{
+    uint64_t id = checksum_chain(NULL, 0, node->options.cluster, strlen(node->options.cluster));
+    return id != 0 ? id : 1;
+}
+
 struct node_status node_status(const struct node *node, uint64_t now_ms)
 {
     struct floe_status status = floe_raft_status(node->raft);
     struct node_status out = {.id = node->options.id,
                               .name = node->options.name,
                               .cluster = node->options.cluster,
+                              .cluster_id = cluster_id(node),
                               .role = role_of(node, status.basic.soft_state.state),
                               .term = status.basic.hard_state.term,
                               .leader = status.basic.soft_state.lead,

@@ -43,6 +43,9 @@ struct node_options {
     size_t pending_bytes;        /* bound of requests under way */
     uint32_t request_timeout_ms;
     uint64_t log_segment_bytes; /* of each log file; 0: the log's default */
+    /* The store's history is kept at least until one of both is passed; 0: 1 h, 100 MB. */
+    uint64_t history_ms;
+    uint64_t history_bytes;
     uint64_t seed;
     struct fs fs;
     const struct logger *logger;
@@ -82,22 +85,39 @@ bool node_is_damaged(const struct node *node);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-/* A write; command is borrowed for the call (node encodes it). */
+/* A write; command is borrowed for the call (node encodes it). want_replies: kv.replies of the
+ * result is filled. */
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
-                uint64_t now_ms);
+                bool want_replies, uint64_t now_ms);
 /* A barrier: NODE_OK once everything committed before this call anywhere is applied here; read
  * node_kv then, in the same turn. */
 void node_read(struct node *node, uint64_t token, uint64_t now_ms);
-/* Adds a member at peer address (canonical "host:port"), first as a learner. */
+/* Gives a lease its whole time again, at the leader, who confirms that it still leads before it
+ * answers. NODE_OK: see lease_known. The holder may count the time from when it asked. */
+void node_lease_renew(struct node *node, uint64_t token, uint64_t id, uint64_t now_ms);
+/* What remains of a lease, as the leader knows. */
+void node_lease_look(struct node *node, uint64_t token, uint64_t id, uint64_t now_ms);
+/* Random, 1 to 2^63-1, not in use here. */
+uint64_t node_new_lease_id(struct node *node);
+/* Whoever makes a grant raises a shorter time to this: one and a half election time-outs, so that a
+ * lease outlives an election. The store takes what the command says. */
+uint64_t node_lease_min_ttl_s(const struct node *node);
+/* Adds a member at peer address (canonical "host:port"), first as a learner; as soon as it has
+ * caught up it is promoted, unless stay_learner. */
 void node_add_member(struct node *node, uint64_t token, floe_id id, const char *address,
-                     uint64_t now_ms);
+                     bool stay_learner, uint64_t now_ms);
+/* Makes a voter of a learner that has caught up. NODE_REFUSED: it is none, or has not. */
+void node_promote_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms);
+/* Changes its peer address. */
+void node_update_member(struct node *node, uint64_t token, floe_id id, const char *address,
+                        uint64_t now_ms);
 void node_remove_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms);
+/* Makes another voter the leader; 0: the best. NODE_OK: it is, or was already. */
+void node_transfer_leader(struct node *node, uint64_t token, floe_id to, uint64_t now_ms);
 
 enum node_outcome {
-    NODE_OK,
-    NODE_CONDITION_FAILED, /* write: mod_revision is the key's current one */
-    NODE_KEY_NOT_FOUND,    /* delete of nothing */
-    NODE_NOT_DONE,         /* certainly not done: no leader in time, or stopping; try again */
+    NODE_OK,       /* write: it was applied, and kv.status says what came of it */
+    NODE_NOT_DONE, /* certainly not done: no leader in time, or stopping; try again */
     NODE_UNKNOWN,          /* may or may not be done */
     NODE_OVERLOADED,       /* certainly not done: over pending_bytes */
     NODE_CONFLICT,         /* member: id in use or removed once */
@@ -109,21 +129,30 @@ enum node_outcome {
 struct node_result {
     uint64_t token;
     enum node_outcome outcome;
-    uint64_t revision;     /* of the store after a write */
-    uint64_t mod_revision; /* of the key */
-    floe_term term;        /* of the log entry of a write or member change */
-    floe_index index;      /* 0 = not known: the member's own removal, learnt otherwise */
-    const char *text; /* more about outcome, or NULL; static */
+    struct kv_result kv; /* of a write; owned by receiver: kv_result_deinit */
+    floe_term term;      /* of the log entry of a write or member change */
+    floe_index index;    /* 0 = not known: the member's own removal, learnt otherwise */
+    const char *text;    /* more about outcome, or NULL; static */
+    bool lease_known;    /* renew, look: there is such a lease */
+    uint64_t lease_ttl_s; /* as granted */
+    uint64_t lease_remaining_ms;
 };
+/* Moved out: what it owns is the caller's. */
 bool node_next_result(struct node *node, struct node_result *out);
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
 const struct kv *node_kv(const struct node *node);
+/* Changes when a snapshot has replaced the store: positions in its history are void then. */
+uint64_t node_kv_generation(const struct node *node);
+/* How old the state here may be at most; UINT64_MAX: not known. While it is asked for, the member
+ * confirms its state with the leader every few heartbeats. */
+uint64_t node_age_ms(const struct node *node, uint64_t now_ms);
 
 struct node_member {
     floe_id id;
     bool learner;
+    bool stays_learner; /* until it is promoted by a request */
     bool is_self;
     const char *name;         /* "" until it has published one; borrowed until the next pump */
     const char *peer_address; /* borrowed likewise */
@@ -148,6 +177,7 @@ struct node_status {
     floe_id id;
     const char *name;
     const char *cluster;
+    uint64_t cluster_id; /* a hash of its name, not 0 */
     const char *role; /* "leader", "follower", "candidate", "pre-candidate", "learner" */
     floe_term term;
     floe_id leader; /* 0 = none */

@@ -70,6 +70,8 @@ static void on_soft_state(struct node *node, struct floe_soft_state now)
         log_info(node->logger, "leader elected id=%" PRIu64 " term=%" PRIu64 "%s", now.lead, term,
                  now.lead == node->options.id ? " (this member)" : "");
     reads_on_leader(node);
+    lease_asks_on_leader(node);
+    changes_on_leader(node);
     node->transfer_sent_ms = 0;
     node->publish_ms = 0;
 }
@@ -174,6 +176,12 @@ static void on_note(struct node *node, const struct peer_event *event)
     case NOTE_RESEED_ANSWER:
         reseed_on_answer(node, event->id, event->data.data, event->data.len);
         return;
+    case NOTE_LEASE_ASK:
+        leases_on_asks(node, event->id, event->data.data, event->data.len);
+        return;
+    case NOTE_LEASE_ANSWER:
+        lease_asks_on_note(node, event->id, event->data.data, event->data.len);
+        return;
     }
     log_debug(node->logger, "unknown note kind=%u from=%" PRIu64, event->kind, event->id);
 }
@@ -216,10 +224,13 @@ static void on_event(struct node *node, struct peer_event *event)
 
 static void drain_events(struct node *node)
 {
+    node->inbox_empty = false;
     for (unsigned i = 0; i < NODE_TURN_EVENTS && node->life == NODE_RUNNING; i++) {
         struct peer_event event;
-        if (!peer_set_next_event(node->peers, &event))
+        if (!peer_set_next_event(node->peers, &event)) {
+            node->inbox_empty = true;
             return;
+        }
         on_event(node, &event);
         peer_event_deinit(&event);
     }
@@ -325,11 +336,14 @@ static void turn(struct node *node)
     changes_tick(node);
     requests_publish(node);
     requests_propose(node);
+    leases_turn(node);
+    retention_turn(node);
     reads_send(node);
     run_batches(node);
     on_caught_up_own(node);
     changes_complete(node);
     reads_complete(node);
+    leases_answer(node);
     requests_expire(node);
     snapshots_maybe_start(node);
     snapshots_work(node);
@@ -350,6 +364,7 @@ void node_pump(struct node *node, uint64_t now_ms)
         return;
     requests_end_all(node); /* a failure ends everything, too, but not in the middle of it */
     reads_end_all(node);
+    lease_asks_end_all(node);
 }
 
 bool node_has_work(const struct node *node)
@@ -366,5 +381,6 @@ uint64_t node_next_deadline_ms(const struct node *node)
     const struct waiter *oldest = TAILQ_FIRST(&node->waiters.all);
     if (oldest != NULL && oldest->deadline_ms < deadline)
         deadline = oldest->deadline_ms;
-    return deadline;
+    uint64_t leases = leases_next_ms(node);
+    return leases < deadline ? leases : deadline;
 }

@@ -11,6 +11,17 @@
 
 #define READ_CONTEXT_BYTES 16
 
+static void add_read(struct node *node, enum read_for what, uint64_t token, uint64_t now_ms)
+{
+    struct read *read = mem_calloc(1, sizeof *read);
+    read->what = what;
+    read->token = token;
+    read->deadline_ms = now_ms + node->options.request_timeout_ms;
+    TAILQ_INSERT_TAIL(&node->reads, read, next);
+    node->read_count += what == READ_CLIENT;
+    node->reads_unsent = true;
+}
+
 void node_read(struct node *node, uint64_t token, uint64_t now_ms)
 {
     struct node_result refused = {.token = token, .outcome = NODE_NOT_DONE};
@@ -19,13 +30,51 @@ void node_read(struct node *node, uint64_t token, uint64_t now_ms)
         requests_push_result(node, refused);
         return;
     }
-    struct read *read = mem_calloc(1, sizeof *read);
-    read->token = token;
-    read->deadline_ms = now_ms + node->options.request_timeout_ms;
-    TAILQ_INSERT_TAIL(&node->reads, read, next);
-    node->read_count++;
-    node->reads_unsent = true;
+    add_read(node, READ_CLIENT, token, now_ms);
 }
+
+void reads_begin(struct node *node, enum read_for what, uint64_t token)
+{
+    add_read(node, what, token, node->now_ms);
+}
+
+/* ---- how old the state is ------------------------------------------------------------------- */
+
+#define AGE_ASKED_MS 10000u /* so long after a look the age is kept known */
+#define AGE_HEARTBEATS 2u
+
+uint64_t node_age_ms(const struct node *node, uint64_t now_ms)
+{
+    struct freshness *fresh = node->fresh;
+    fresh->asked = true;
+    fresh->asked_ms = now_ms;
+    if (!fresh->known)
+        return UINT64_MAX;
+    return now_ms > fresh->as_of_ms ? now_ms - fresh->as_of_ms : 0;
+}
+
+static void keep_age_known(struct node *node)
+{
+    struct freshness *fresh = node->fresh;
+    if (!fresh->asked || fresh->under_way || node->now_ms < fresh->next_ms)
+        return;
+    fresh->asked = node->now_ms < fresh->asked_ms + AGE_ASKED_MS;
+    if (!fresh->asked || requests_are_over(node))
+        return;
+    fresh->next_ms = node->now_ms + AGE_HEARTBEATS * (uint64_t)node->options.heartbeat_ms;
+    fresh->under_way = true;
+    reads_begin(node, READ_AGE, 0);
+}
+
+static void learn_age(struct node *node, const struct read *read)
+{
+    struct freshness *fresh = node->fresh;
+    if (!fresh->known || read->sent_ms > fresh->as_of_ms)
+        fresh->as_of_ms = read->sent_ms;
+    fresh->known = true;
+}
+
+/* ---- the index ------------------------------------------------------------------------------- */
 
 static bool waits_for_answer(const struct node *node)
 {
@@ -47,6 +96,7 @@ bool reads_come_too_early(const struct node *node)
 
 void reads_send(struct node *node)
 {
+    keep_age_known(node);
     if (node_leader(node) == 0 || !waits_for_answer(node) || reads_come_too_early(node))
         return;
     uint64_t again_ms = node->read_sent_ms + 2 * (uint64_t)node->options.heartbeat_ms;
@@ -57,8 +107,10 @@ void reads_send(struct node *node)
     node->reads_unsent = false;
     struct read *read;
     TAILQ_FOREACH(read, &node->reads, next) {
-        if (read->first_seq == 0)
-            read->first_seq = node->read_seq;
+        if (read->first_seq != 0)
+            continue;
+        read->first_seq = node->read_seq;
+        read->sent_ms = node->now_ms;
     }
     struct floe_blob *context = floe_blob_alloc(READ_CONTEXT_BYTES);
     put_u64(floe_blob_bytes(context), node->boot);
@@ -88,10 +140,18 @@ static void end_first(struct node *node, enum node_outcome outcome, const char *
 {
     struct read *read = TAILQ_FIRST(&node->reads);
     TAILQ_REMOVE(&node->reads, read, next);
-    node->read_count--;
-    requests_push_result(node, (struct node_result){.token = read->token,
-                                                    .outcome = outcome,
-                                                    .text = text});
+    if (outcome == NODE_OK)
+        learn_age(node, read);
+    switch (read->what) {
+    case READ_CLIENT:
+        node->read_count--;
+        requests_push_result(node, (struct node_result){.token = read->token,
+                                                        .outcome = outcome,
+                                                        .text = text});
+        break;
+    case READ_LEASES: leases_on_round(node, read->token, outcome == NODE_OK); break;
+    case READ_AGE: node->fresh->under_way = false; break;
+    }
     mem_free(read);
 }
 

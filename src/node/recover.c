@@ -62,7 +62,7 @@ static enum err bootstrap(struct node *node, struct buf *why)
     struct floe_blob **contexts = mem_calloc(count, sizeof *contexts);
     for (size_t i = 0; i < count; i++) {
         ids[i] = node->options.members[i].id;
-        contexts[i] = member_context_encode(node->options.members[i].address, 0);
+        contexts[i] = member_context_encode(node->options.members[i].address, 0, false);
     }
     enum floe_err err = floe_raft_bootstrap(node->raft, ids, contexts, count);
     for (size_t i = 0; i < count; i++)

@@ -44,6 +44,8 @@ void requests_result(struct node *node, struct waiter *waiter, struct node_resul
     if (!waiter->internal) {
         result.token = waiter->token;
         requests_push_result(node, result);
+    } else {
+        kv_result_deinit(&result.kv);
     }
     waiters_end(&node->waiters, waiter);
 }
@@ -83,14 +85,34 @@ static struct waiter *add_write(struct node *node, enum envelope_kind kind,
 }
 
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
-                uint64_t now_ms)
+                bool want_replies, uint64_t now_ms)
 {
-    if (refuse_at_once(node, token, command->key_len + command->value_len + 512))
-        return;
     struct buf payload = {0};
-    kv_command_put(&payload, command);
-    add_write(node, ENVELOPE_KV, &payload, now_ms)->token = token;
+    kv_command_encode(&payload, command);
+    if (!refuse_at_once(node, token, payload.len + 512)) {
+        struct waiter *waiter = add_write(node, ENVELOPE_KV, &payload, now_ms);
+        waiter->token = token;
+        waiter->want_replies = want_replies;
+    }
     buf_deinit(&payload);
+}
+
+bool requests_propose_own(struct node *node, const struct kv_command *command)
+{
+    ASSERT(node_is_leader(node));
+    struct buf payload = {0};
+    kv_command_encode(&payload, command);
+    struct envelope envelope = {.kind = ENVELOPE_KV,
+                                .origin = node->options.id,
+                                .boot = node->boot,
+                                .seq = 0, /* of no waiter */
+                                .payload = payload.data,
+                                .payload_len = payload.len};
+    struct floe_blob *blob = envelope_encode(&envelope);
+    enum floe_err err = floe_raft_propose_batch(node->raft, &blob, 1);
+    floe_blob_unref(blob);
+    buf_deinit(&payload);
+    return err == FLOE_OK;
 }
 
 static struct waiter *add_change(struct node *node, enum waiter_kind kind, uint64_t token,
@@ -104,20 +126,42 @@ static struct waiter *add_change(struct node *node, enum waiter_kind kind, uint6
 }
 
 void node_add_member(struct node *node, uint64_t token, floe_id id, const char *address,
-                     uint64_t now_ms)
+                     bool stay_learner, uint64_t now_ms)
 {
     ASSERT(strlen(address) < ADDR_TEXT_MAX);
     if (refuse_at_once(node, token, sizeof(struct waiter)))
         return;
     struct waiter *waiter = add_change(node, WAITER_ADD, token, id, now_ms);
     memcpy(waiter->address, address, strlen(address) + 1);
+    waiter->stay_learner = stay_learner;
+}
+
+void node_update_member(struct node *node, uint64_t token, floe_id id, const char *address,
+                        uint64_t now_ms)
+{
+    ASSERT(strlen(address) < ADDR_TEXT_MAX);
+    if (refuse_at_once(node, token, sizeof(struct waiter)))
+        return;
+    struct waiter *waiter = add_change(node, WAITER_UPDATE, token, id, now_ms);
+    memcpy(waiter->address, address, strlen(address) + 1);
 }
 
 void node_remove_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms)
 {
-    if (refuse_at_once(node, token, sizeof(struct waiter)))
-        return;
-    (void)add_change(node, WAITER_REMOVE, token, id, now_ms);
+    if (!refuse_at_once(node, token, sizeof(struct waiter)))
+        (void)add_change(node, WAITER_REMOVE, token, id, now_ms);
+}
+
+void node_promote_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms)
+{
+    if (!refuse_at_once(node, token, sizeof(struct waiter)))
+        (void)add_change(node, WAITER_PROMOTE, token, id, now_ms);
+}
+
+void node_transfer_leader(struct node *node, uint64_t token, floe_id to, uint64_t now_ms)
+{
+    if (!refuse_at_once(node, token, sizeof(struct waiter)))
+        (void)add_change(node, WAITER_TRANSFER, token, to, now_ms);
 }
 
 /* ---- proposing ------------------------------------------------------------------------------- */
@@ -197,11 +241,19 @@ void requests_propose(struct node *node)
 
 /* ---- what becomes of proposals --------------------------------------------------------------- */
 
+bool requests_want_replies(struct node *node, uint64_t seq)
+{
+    const struct waiter *waiter = waiters_find(&node->waiters, seq);
+    return waiter != NULL && waiter->want_replies;
+}
+
 void requests_on_applied(struct node *node, uint64_t seq, struct node_result result)
 {
     struct waiter *waiter = waiters_find(&node->waiters, seq);
     if (waiter != NULL && waiter->kind == WAITER_WRITE)
         requests_result(node, waiter, result);
+    else
+        kv_result_deinit(&result.kv);
 }
 
 void requests_on_index(struct node *node, floe_index index)

@@ -333,7 +333,8 @@ void reseed_on_request(struct node *node, floe_id from, const uint8_t *data, siz
         return; /* it asks again */
     log_info(node->logger, "member has lost its data, %s id=%" PRIu64,
              configured ? "taking its old self out" : "adding it anew as a learner", from);
-    struct floe_blob *context = member_context_encode(member->peer_address, number);
+    struct floe_blob *context =
+        member_context_encode(member->peer_address, number, member->stays_learner);
     (void)changes_propose(node, configured ? FLOE_CONF_REMOVE_NODE : FLOE_CONF_ADD_LEARNER, from,
                           context);
     floe_blob_unref(context);

@@ -267,6 +267,7 @@ static void finish_loading(struct node *node)
     if (node->kv != NULL)
         kv_discard(loaded, node->kv);
     node->kv = loaded;
+    node->kv_generation++;
     node->applied = node->loading.index;
     node->applied_term = node->loading.term;
     node->applied_bytes = 0;
@@ -340,8 +341,8 @@ void snapshots_work(struct node *node)
         write_slice(node);
     if (node->loading.reader != NULL && node->life == NODE_RUNNING)
         load_slice(node);
-    if (kv_reap(node->kv, 256))
-        node->more = true;
+    node->kv_untidy = kv_tidy(node->kv, NODE_TURN_TIDY_STEPS);
+    node->more = node->more || node->kv_untidy;
     snapshots_release(node);
 }
 

@@ -23,6 +23,12 @@ static floe_id best_heir(struct node *node, enum node_disk disk)
     return heir;
 }
 
+floe_id stop_best_heir(struct node *node)
+{
+    floe_id heir = best_heir(node, NODE_DISK_GOOD);
+    return heir != 0 ? heir : best_heir(node, NODE_DISK_LATE); /* the others would not take it */
+}
+
 bool stop_transfer_away(struct node *node)
 {
     if (!node_is_leader(node))
@@ -30,9 +36,7 @@ bool stop_transfer_away(struct node *node)
     if (node->transfer_sent_ms != 0 &&
         node->now_ms < node->transfer_sent_ms + node->options.election_ms)
         return true;
-    floe_id heir = best_heir(node, NODE_DISK_GOOD);
-    if (heir == 0)
-        heir = best_heir(node, NODE_DISK_LATE); /* the others would not take it */
+    floe_id heir = stop_best_heir(node);
     if (heir == 0)
         return false;
     node->transfer_sent_ms = node->now_ms;
@@ -56,7 +60,8 @@ void stop_pump(struct node *node)
     if (!node->stopping || node->life != NODE_RUNNING)
         return;
     bool late = node->now_ms >= node->stop_deadline_ms;
-    bool waiting = node->waiters.count > 0 || node->read_count > 0;
+    bool waiting = node->waiters.count > 0 || node->read_count > 0 ||
+                   node->leases.ask_count > 0;
     /* Our own proposals first: as a leader we know best what becomes of them. */
     if (waiting && !late)
         return;
@@ -64,6 +69,7 @@ void stop_pump(struct node *node)
         return;
     requests_end_all(node);
     reads_end_all(node);
+    lease_asks_end_all(node);
     if (wal_sync_now(node->wal) != ERR_OK) {
         node_fail(node, "cannot sync the log", wal_last_error(node->wal));
         return;

@@ -18,7 +18,15 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-enum waiter_kind { WAITER_WRITE, WAITER_ADD, WAITER_REMOVE };
+/* Numbers of notes (changes.c). */
+enum waiter_kind {
+    WAITER_WRITE = 0,
+    WAITER_ADD = 1,
+    WAITER_REMOVE = 2,
+    WAITER_PROMOTE = 3,
+    WAITER_UPDATE = 4,
+    WAITER_TRANSFER = 5, /* of the leadership */
+};
 enum waiter_state { WAITER_QUEUED, WAITER_PROPOSED, WAITER_FORWARDED, WAITER_UNKNOWABLE };
 
 struct waiter {
@@ -26,6 +34,7 @@ struct waiter {
     enum waiter_kind kind;
     enum waiter_state state;
     uint64_t token;   /* the caller's */
+    bool want_replies; /* WRITE */
     bool internal;    /* nobody to answer: our own publication, a change for another member */
     floe_id origin;   /* a change asked for by this member; 0 = our own caller */
     uint64_t origin_seq;
@@ -33,9 +42,11 @@ struct waiter {
     uint64_t retry_ms; /* QUEUED: not before this */
     struct floe_blob *data; /* WRITE: the envelope */
     size_t bytes;           /* counted against the bound */
-    floe_id member_id;      /* ADD, REMOVE */
-    char address[ADDR_TEXT_MAX]; /* ADD */
-    floe_index index; /* PROPOSED: its place; ADD, REMOVE answered: waits until this is applied */
+    floe_id member_id;      /* all but WRITE; TRANSFER: to whom, 0 = to the best */
+    char address[ADDR_TEXT_MAX]; /* ADD, UPDATE */
+    bool stay_learner;           /* ADD */
+    uint64_t give_up_ms;         /* TRANSFER: begun here, has failed by then; 0 = not begun */
+    floe_index index; /* PROPOSED: its place; an answered change waits until this is applied */
     floe_term term;
     bool answered; /* the leader says that the change at index is committed */
     TAILQ_ENTRY(waiter) in_all;

@@ -120,6 +120,7 @@ struct node_options machine_options(struct machine *machine, struct node_member_
                                    .seed = prng_next(&world->prng),
                                    .fs = disk_table(machine->disk),
                                    .logger = &machine->logger};
+    holders_options(world, &options);
     count_members(machine, members, &options);
     if (machine->has_data && plan->weight[FAULT_OTHER_CONF] > 0 && world_below(world, 3) == 0)
         use_other_conf(machine, members, &options);
@@ -180,6 +181,7 @@ void machine_start(struct machine *machine)
         struct api_limits limits = {.key_bytes = 1024, .value_bytes = 1 << 20};
         machine->api = api_new(machine->node, &limits, &machine->logger);
         machine->state = MACHINE_UP;
+        holders_on_start(machine);
         promise_check(machine);
         machine->dead_silent = false;
         machine->free_us = world->now_us + disk_take_waited_us(machine->disk);
@@ -255,6 +257,7 @@ static void answer_clients(struct machine *machine)
     struct world *world = machine->world;
     uint64_t at_us = machine->free_us > world->now_us ? machine->free_us : world->now_us;
     struct api_response response;
+    holders_take(world, machine);
     while (api_next_response(machine->api, &response, machine_now_ms(machine))) {
         clients_answered(world, &response, at_us);
         api_response_deinit(&response);
@@ -292,6 +295,8 @@ void machine_turn(struct machine *machine)
     if (waited_us > 0)
         machine->free_us = world->now_us + waited_us;
     check_turn(world, machine);
+    events_check(world, machine);
+    holders_check(world, machine);
     answer_clients(machine);
     net_pump(world, machine->id);
     maybe_end(machine);

@@ -24,6 +24,7 @@ enum event_kind {
     EVENT_CLIENT,   /* a: client, b: its number of wishes so far */
     EVENT_REQUEST,  /* a: client, b: likewise: what it asks for reaches the server */
     EVENT_RESPONSE, /* a: client, b: likewise: the answer reaches it */
+    EVENT_HOLDER,   /* a: holder, b: its step */
     EVENT_OPERATOR,
     EVENT_DISK_WELL, /* a: machine: its disk has room again */
 };

@@ -40,6 +40,7 @@ static void world_init(struct world *world, uint64_t seed, bool show)
     for (unsigned i = 1; i <= world->plan.members; i++)
         machine_restart_in(&world->machine[i], world_below(world, 500000));
     clients_start(world);
+    holders_start(world);
     faults_start(world);
 }
 
@@ -55,6 +56,7 @@ void world_deinit(struct world *world)
     }
     net_deinit(&world->net);
     clients_deinit(&world->clients);
+    events_deinit(&world->events);
     check_deinit(&world->check);
     queue_deinit(&world->queue);
 }
@@ -102,6 +104,7 @@ static void dispatch(struct world *world, const struct event *event)
     case EVENT_CLIENT: clients_wish(world, event->a, event->b); return;
     case EVENT_REQUEST: clients_request(world, event->a, event->b); return;
     case EVENT_RESPONSE: clients_response(world, event->a, event->b); return;
+    case EVENT_HOLDER: holders_event(world, event->a, event->b); return;
     case EVENT_OPERATOR: operator_event(world); return;
     }
     UNREACHABLE("event");
@@ -117,7 +120,8 @@ static void run_until(struct world *world, uint64_t end_us)
         world->counts.events++;
         trace_numbers(&world->trace, (uint64_t)event.kind, event.a, event.b);
         dispatch(world, &event);
-        if (world->clients.heal == HEAL_DONE && check_converged(world, world->clients.heal_index))
+        if (world->clients.heal == HEAL_DONE &&
+            check_converged(world, world->clients.heal_index) && holders_are_over(world))
             return;
     }
 }
@@ -156,6 +160,9 @@ bool world_run(struct world *world, uint64_t seed, bool show)
             check_fail(world, "no progress within %u s after all faults have ended",
                        PROGRESS_US / 1000000);
         }
+        if (!world->check.failed && !holders_are_over(world))
+            check_fail(world, "leases that nobody renews are still there after %u s",
+                       PROGRESS_US / 1000000);
     }
     if (!world->check.failed)
         check_history(world);

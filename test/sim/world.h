@@ -10,6 +10,8 @@
 #include "check.h"
 #include "clients.h"
 #include "disk.h"
+#include "events.h"
+#include "holders.h"
 #include "net.h"
 #include "node/node.h"
 #include "plan.h"
@@ -46,6 +48,7 @@ struct machine {
     struct logger logger;
     struct check_node seen;
     struct promise promise; /* of all its lives */
+    struct watcher watcher;
     char address[16];
     char name[16];
 };
@@ -68,6 +71,8 @@ struct world {
     struct machine machine[SIM_MACHINES + 1];
     struct net net;
     struct clients clients;
+    struct holders holders;
+    struct events events;
     struct check check;
     struct counts counts;
     uint64_t partition; /* number of the newest */

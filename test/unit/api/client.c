@@ -1,11 +1,11 @@
 /* One api, one request at a time. */
 #include "client.h"
 
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <jansson.h>
 #include <string.h>
@@ -19,7 +19,8 @@ int client_setup(void **state)
 {
     (void)state;
     fake_node_reset();
-    api = api_new(FAKE_NODE, &(struct api_limits){KEY_BYTES, VALUE_BYTES}, NULL);
+    api = api_new(FAKE_NODE,
+                  &(struct api_limits){.key_bytes = KEY_BYTES, .value_bytes = VALUE_BYTES}, NULL);
     answer = (struct api_response){0};
     return 0;
 }
@@ -59,8 +60,8 @@ bool ask_with(enum api_method method, const char *target, const char *body, size
     size_t count = 0;
     for (; headers != NULL && headers[2 * count] != NULL; count++)
         list[count] = (struct api_header){headers[2 * count], headers[2 * count + 1]};
-    struct api_request request = {.method = method, .target = target, .headers = list,
-                                  .header_count = count};
+    struct api_request request = {
+        .method = method, .target = target, .headers = list, .header_count = count};
     if (body != NULL) {
         request.body = evbuffer_new();
         assert_int_equal(evbuffer_add(request.body, body, body_len), 0);
@@ -122,6 +123,6 @@ void expect_refusal(enum api_method method, const char *target, int status, cons
 
 void expect_key(const void *key, size_t len)
 {
-    assert_true(fake.command.key_len == len);
+    assert_true(fake.key_len == len);
     assert_memory_equal(fake.key, key, len);
 }

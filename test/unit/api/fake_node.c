@@ -85,25 +85,43 @@ static void note(enum fake_call call, uint64_t token)
         fake_node_answer(fake.result);
 }
 
+static const struct kv_op *note_conditions(const struct kv_op *op)
+{
+    fake.compare_count = 0;
+    if (op->type != KV_OP_TXN)
+        return op;
+    ASSERT(op->txn.compare_count <= 2 && op->txn.success_count == 1);
+    fake.compare_count = op->txn.compare_count;
+    memcpy(fake.compares, op->txn.compares, fake.compare_count * sizeof fake.compares[0]);
+    return &op->txn.success[0];
+}
+
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
-                uint64_t now_ms)
+                bool want_replies, uint64_t now_ms)
 {
     (void)node;
     (void)now_ms;
-    ASSERT(command->key_len <= sizeof fake.key);
-    fake.command = *command;
-    memcpy(fake.key, command->key, command->key_len);
-    fake.command.key = fake.key;
-    fake.value_len = command->value_len;
-    if (command->value_len > 0) {
-        size_t some = command->value_len < sizeof fake.value_start ? command->value_len
-                                                                   : sizeof fake.value_start;
-        memcpy(fake.value_start, command->value, some);
-    }
-    fake.command.value = fake.value_start;
+    ASSERT(command->type == KV_COMMAND_OP && command->op_count == 1);
+    const struct kv_op *op = note_conditions(&command->ops[0]);
+    bool is_put = op->type == KV_OP_PUT;
+    struct kv_bytes key = is_put ? op->put.key : op->del.keys.key;
+    struct kv_bytes value = is_put ? op->put.value : (struct kv_bytes){NULL, 0};
+    ASSERT(key.len <= sizeof fake.key);
+    fake.op = op->type;
+    fake.want_replies = want_replies;
+    memcpy(fake.key, key.data, key.len);
+    fake.key_len = key.len;
+    fake.value_len = value.len;
+    size_t some = value.len < sizeof fake.value_start ? value.len : sizeof fake.value_start;
+    if (some > 0)
+        memcpy(fake.value_start, value.data, some);
+    static struct kv_reply reply;
+    reply = (struct kv_reply){.type = command->ops[0].type, .count = 1, .succeeded = true};
+    fake.result.kv.replies = want_replies ? &reply : NULL;
+    fake.result.kv.reply_count = want_replies ? 1 : 0;
     note(FAKE_WRITE, token);
-    if (fake.auto_answer && command->op == KV_OP_PUT)
-        fake_node_put(command->key, command->key_len, command->value, command->value_len, 7);
+    if (fake.auto_answer && is_put)
+        fake_node_put(key.data, key.len, value.data, value.len, 7);
 }
 
 void node_read(struct node *node, uint64_t token, uint64_t now_ms)
@@ -114,10 +132,11 @@ void node_read(struct node *node, uint64_t token, uint64_t now_ms)
 }
 
 void node_add_member(struct node *node, uint64_t token, floe_id id, const char *address,
-                     uint64_t now_ms)
+                     bool stay_learner, uint64_t now_ms)
 {
     (void)node;
     (void)now_ms;
+    (void)stay_learner;
     fake.id = id;
     (void)snprintf(fake.address, sizeof fake.address, "%s", address);
     note(FAKE_ADD, token);
@@ -148,16 +167,36 @@ const struct kv *node_kv(const struct node *node)
     return NULL;
 }
 
-bool kv_get(const struct kv *kv, const uint8_t *key, size_t key_len, struct kv_item *out)
+/* Results in these tests own nothing; an item stands in for an entry. */
+void kv_result_deinit(struct kv_result *result)
+{
+    *result = (struct kv_result){.status = KV_OK};
+}
+
+struct kv_entry {
+    struct kv_item item;
+};
+
+void kv_entry_item(const struct kv_entry *entry, struct kv_item *out)
+{
+    *out = entry->item;
+}
+
+struct kv_entry *fake_node_entry(uint64_t mod_revision)
+{
+    static struct kv_entry entry;
+    entry.item = (struct kv_item){.mod_revision = mod_revision};
+    return &entry;
+}
+
+bool kv_get(const struct kv *kv, struct kv_bytes key, struct kv_item *out)
 {
     (void)kv;
     for (size_t i = 0; i < item_count; i++) {
-        if (items[i].key_len != key_len || memcmp(items[i].key, key, key_len) != 0)
+        if (items[i].key_len != key.len || memcmp(items[i].key, key.data, key.len) != 0)
             continue;
-        *out = (struct kv_item){.key = items[i].key,
-                                .key_len = key_len,
-                                .value = items[i].value,
-                                .value_len = items[i].value_len,
+        *out = (struct kv_item){.key = {items[i].key, key.len},
+                                .value = {items[i].value, items[i].value_len},
                                 .mod_revision = items[i].mod_revision};
         return true;
     }

@@ -12,7 +12,11 @@ struct fake_node {
     enum fake_call call;
     size_t calls;
     uint64_t token;
-    struct kv_command command; /* key and value point to the arrays below */
+    enum kv_op_type op; /* of the write, or of its transaction's success branch */
+    struct kv_compare compares[2]; /* of its transaction; without keys */
+    size_t compare_count;
+    bool want_replies;
+    size_t key_len;
     uint8_t key[1 << 17];
     size_t value_len;
     uint8_t value_start[256]; /* its first bytes */
@@ -34,6 +38,8 @@ void fake_node_answer_token(uint64_t token, struct node_result result);
 /* Puts a key into the store that node_kv shows. */
 void fake_node_put(const void *key, size_t key_len, const void *value, size_t value_len,
                    uint64_t mod_revision);
+/* What a read found, for a reply. One at a time. */
+struct kv_entry *fake_node_entry(uint64_t mod_revision);
 #define FAKE_NODE ((struct node *)&fake)
 
 #endif

@@ -17,12 +17,12 @@ static void test_api_put_is_answered_by_the_node_with_tag_and_position(void **st
     (void)state;
     assert_false(ask(API_PUT, "/my-key", "hello"));
     assert_int_equal(fake.call, FAKE_WRITE);
-    assert_int_equal(fake.command.op, KV_OP_PUT);
-    assert_int_equal(fake.command.condition, KV_ALWAYS);
+    assert_int_equal(fake.op, KV_OP_PUT);
+    assert_int_equal(fake.compare_count, 0);
     expect_key("my-key", 6);
     assert_true(fake.value_len == 5);
     assert_memory_equal(fake.value_start, "hello", 5);
-    result((struct node_result){.revision = 12, .mod_revision = 12, .term = 3, .index = 40});
+    result((struct node_result){.kv = {.revision = 12}, .term = 3, .index = 40});
     assert_int_equal(answer.status, 204);
     assert_null(answer.body);
     assert_string_equal(header("ETag"), "\"12\"");
@@ -102,7 +102,7 @@ static void test_api_sizes_are_limited_after_decoding(void **state)
     for (size_t i = 0; i < KEY_BYTES; i++)
         strcat(target, "%41");
     assert_false(ask(API_PUT, target, "v"));
-    assert_true(fake.command.key_len == KEY_BYTES);
+    assert_true(fake.key_len == KEY_BYTES);
     strcat(target, "B");
     expect_refusal(API_PUT, target, 414, "key_too_large");
     expect_refusal(API_GET, target, 414, "key_too_large");
@@ -187,43 +187,66 @@ static void test_api_delete_under_kv_deletes_the_key(void **state)
     (void)state;
     assert_false(ask(API_DELETE, "/kv/3", NULL));
     assert_int_equal(fake.call, FAKE_WRITE);
-    assert_int_equal(fake.command.op, KV_OP_DELETE);
+    assert_int_equal(fake.op, KV_OP_DELETE);
+    assert_true(fake.want_replies);
     expect_key("3", 1);
-    result((struct node_result){.revision = 12, .term = 3, .index = 40});
+    struct kv_reply reply = {.type = KV_OP_DELETE, .count = 1};
+    struct kv_result deleted = {.revision = 12, .replies = &reply, .reply_count = 1};
+    result((struct node_result){.kv = deleted, .term = 3, .index = 40});
     assert_int_equal(answer.status, 204);
     assert_string_equal(header("ETag"), "(none)");
     assert_string_equal(header("X-Floe-Revision"), "12");
     assert_false(ask(API_DELETE, "/kv/3", NULL));
-    result((struct node_result){.outcome = NODE_KEY_NOT_FOUND, .revision = 12});
+    reply.count = 0;
+    result((struct node_result){.kv = deleted});
     expect_error(404, "key_not_found");
 }
 
 /* ---- conditions ------------------------------------------------------------------------------ */
 
+static void expect_compare(size_t at, enum kv_target target, enum kv_relation relation,
+                           uint64_t number)
+{
+    assert_int_equal(fake.compares[at].target, target);
+    assert_int_equal(fake.compares[at].relation, relation);
+    assert_true(fake.compares[at].number == number);
+}
+
 static void test_api_conditions_of_writes_reach_the_node(void **state)
 {
     (void)state;
     assert_false(ask_if(API_PUT, "/k", "If-Match", "\"17\""));
-    assert_int_equal(fake.command.condition, KV_IF_MOD_REVISION);
-    assert_true(fake.command.mod_revision == 17);
+    expect_compare(0, KV_VERSION, KV_GREATER, 0);
+    expect_compare(1, KV_MOD, KV_EQUAL, 17);
+    assert_int_equal(fake.compare_count, 2);
+    assert_true(fake.want_replies);
     assert_false(ask_if(API_PUT, "/k", "if-match", " * "));
-    assert_int_equal(fake.command.condition, KV_IF_PRESENT);
+    expect_compare(0, KV_VERSION, KV_GREATER, 0);
+    assert_int_equal(fake.compare_count, 1);
     assert_false(ask_if(API_PUT, "/k", "If-None-Match", "*"));
-    assert_int_equal(fake.command.condition, KV_IF_ABSENT);
+    expect_compare(0, KV_VERSION, KV_EQUAL, 0);
+    assert_int_equal(fake.compare_count, 1);
+    assert_int_equal(fake.op, KV_OP_PUT);
     assert_false(ask_if(API_DELETE, "/kv/k", "IF-MATCH", "\"18446744073709551615\""));
-    assert_int_equal(fake.command.condition, KV_IF_MOD_REVISION);
-    assert_true(fake.command.mod_revision == UINT64_MAX);
+    expect_compare(1, KV_MOD, KV_EQUAL, UINT64_MAX);
+    assert_int_equal(fake.op, KV_OP_DELETE);
 }
 
 static void test_api_failed_condition_is_412_with_the_current_tag(void **state)
 {
     (void)state;
     assert_false(ask_if(API_PUT, "/k", "If-Match", "\"17\""));
-    result((struct node_result){.outcome = NODE_CONDITION_FAILED, .mod_revision = 20});
+    struct kv_entry *found = fake_node_entry(20);
+    struct kv_reply look = {.type = KV_OP_RANGE, .items = &found, .item_count = 1};
+    struct kv_reply txn = {.type = KV_OP_TXN, .replies = &look, .reply_count = 1};
+    struct kv_result failed = {.revision = 30, .replies = &txn, .reply_count = 1};
+    result((struct node_result){.kv = failed});
     expect_error(412, "condition_failed");
+    assert_string_equal(header("X-Floe-Revision"), "30");
     assert_string_equal(header("ETag"), "\"20\"");
     assert_false(ask_if(API_DELETE, "/kv/k", "If-Match", "*"));
-    result((struct node_result){.outcome = NODE_CONDITION_FAILED});
+    look.item_count = 0;
+    result((struct node_result){.kv = failed});
     expect_error(412, "condition_failed");
     assert_string_equal(header("ETag"), "(none)");
 }

@@ -141,6 +141,8 @@ static const struct bad bad_values[] = {
     {3, "id = 1\n[limits]\npending_bytes = 65535\n", "pending_bytes must be from 65536"},
     {3, "id = 1\n[limits]\nconnections = 0\n", "connections must be from 1"},
     {3, "id = 1\n[limits]\nrequest_timeout_ms = 9\n", "request_timeout_ms must be from 10"},
+    {3, "id = 1\n[store]\nhistory_s = 0\n", "history_s must be from 1"},
+    {3, "id = 1\n[store]\nhistory_bytes = 65535\n", "history_bytes must be from 65536"},
     {3, "id = 1\n[log]\nlevel = \"loud\"\n", "level must be \"debug\""},
     {3, "id = 1\n[storage]\nsync = \"later\"\n", "sync must be \"auto\", \"uring\" or \"inline\""},
     {3, "id = 1\n[storage]\nsync = true\n", "sync must be \"auto\""},
@@ -282,6 +284,8 @@ static void assert_defaults(const struct conf *conf)
     assert_int_equal(conf->limits.pending_bytes, 67108864);
     assert_int_equal(conf->limits.connections, 16384);
     assert_int_equal(conf->limits.request_timeout_ms, 5000);
+    assert_int_equal(conf->store.history_s, 3600);
+    assert_int_equal(conf->store.history_bytes, 100000000);
     assert_int_equal(conf->storage.sync, CONF_SYNC_AUTO);
     assert_int_equal(conf->log_level, LOG_INFO);
 }
@@ -319,7 +323,7 @@ static void test_conf_sample_file_shows_every_key(void **state)
         "\nname = ", "\nmembers = ", "\njoin = ", "\nheartbeat_ms = ", "\nelection_ms = ",
         "\nsnapshot_entries = ", "\nkey_bytes = ", "\nvalue_bytes = ", "\nbody_bytes = ",
         "\npending_bytes = ", "\nconnections = ", "\nrequest_timeout_ms = ", "\nsync = ",
-        "\nlevel = "};
+        "\nhistory_s = ", "\nhistory_bytes = ", "\nlevel = "};
     char text[16384] = {0};
     FILE *file = fopen(CONF_DIR "/floed.toml", "rb");
     assert_non_null(file);
@@ -385,6 +389,7 @@ static const char full[] =
     "[raft]\nheartbeat_ms = 5\nelection_ms = 15\nsnapshot_entries = 9223372036854775807\n"
     "[limits]\nkey_bytes = 1048576\nvalue_bytes = 1\nbody_bytes = 1024\npending_bytes = 65536\n"
     "connections = 1\nrequest_timeout_ms = 10\n"
+    "[store]\nhistory_s = 60\nhistory_bytes = 65536\n"
     "[storage]\nsync = 'inline'\n"
     "[log]\nlevel = \"debug\"";
 
@@ -416,6 +421,8 @@ static void test_conf_every_key_is_read(void **state)
     assert_int_equal(conf.limits.pending_bytes, 65536);
     assert_int_equal(conf.limits.connections, 1);
     assert_int_equal(conf.limits.request_timeout_ms, 10);
+    assert_int_equal(conf.store.history_s, 60);
+    assert_int_equal(conf.store.history_bytes, 65536);
     assert_int_equal(conf.storage.sync, CONF_SYNC_INLINE);
     assert_int_equal(conf.log_level, LOG_DEBUG);
     conf_deinit(&conf);

@@ -1,9 +1,9 @@
 /* One server and the client side of its connections, for the tests of io/http. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "api/api.h"
 #include "fake_node.h"
@@ -30,7 +30,8 @@ int setup_with(const struct http_options *options)
 {
     fake_node_reset();
     base = event_base_new();
-    api = api_new(FAKE_NODE, &(struct api_limits){KEY_BYTES, BODY_BYTES}, NULL);
+    api = api_new(FAKE_NODE,
+                  &(struct api_limits){.key_bytes = KEY_BYTES, .value_bytes = BODY_BYTES}, NULL);
     server = http_server_new(base, api, options, NULL);
     struct buf why = {0};
     struct addr addr = {.host = "127.0.0.1"};
@@ -54,7 +55,7 @@ int setup_auto(void **state)
 {
     (void)setup(state);
     fake.auto_answer = true;
-    fake.result = (struct node_result){.revision = 7, .mod_revision = 7, .term = 1, .index = 3};
+    fake.result = (struct node_result){.kv = {.revision = 7}, .term = 1, .index = 3};
     return 0;
 }
 
@@ -88,7 +89,8 @@ void turns(uint64_t for_ms)
 int dial(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(http_server_port(server)),
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(http_server_port(server)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);

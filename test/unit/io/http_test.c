@@ -121,7 +121,7 @@ static void test_http_key_of_the_full_size_in_percent_encoding_passes(void **sta
     int fd = dial();
     put(fd, text);
     expect(fd, "HTTP/1.1 204 ");
-    assert_true(fake.command.key_len == KEY_BYTES);
+    assert_true(fake.key_len == KEY_BYTES);
     (void)close(fd);
     mem_free(text);
 }
@@ -185,7 +185,7 @@ static void test_http_waiting_longer_than_all_deadlines_is_no_fault_of_the_clien
     wait_for_calls(1);
     turns(700);
     assert_true(http_server_pending(server) == 1);
-    fake_node_answer((struct node_result){.mod_revision = 1});
+    fake_node_answer((struct node_result){.kv = {.revision = 1}});
     expect(fd, "HTTP/1.1 204 ");
     turns(700); /* idle: neither headers nor body are due */
     put(fd, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -208,7 +208,7 @@ static void vanish(int how)
     (void)close(fd);
     turns(300);
     assert_true(http_server_pending(server) == 1);
-    fake_node_answer((struct node_result){.mod_revision = 1});
+    fake_node_answer((struct node_result){.kv = {.revision = 1}});
     turns(300);
     if (how == 2) { /* the second one has been taken up then */
         assert_true(fake.calls == calls + 2);

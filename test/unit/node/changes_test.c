@@ -33,7 +33,7 @@ static void test_node_removed_member_ends_and_does_not_start_again(void **state)
     struct node_options options = options_of(&w, victim);
     assert_int_equal(start_with(&w, victim, &options), ERR_NOT_FOUND);
     uint64_t again = ++w.last_token;
-    node_add_member(w.node[lead], again, victim, "n9:1", w.net.now_ms);
+    node_add_member(w.node[lead], again, victim, "n9:1", false, w.net.now_ms);
     assert_int_equal(outcome(&w, again), NODE_CONFLICT);
     uint64_t unknown = ++w.last_token;
     node_remove_member(w.node[lead], unknown, 77, w.net.now_ms);
@@ -140,7 +140,7 @@ static const struct node_result *change(unsigned at, bool add, floe_id id)
 {
     uint64_t token = ++w.last_token;
     if (add)
-        node_add_member(w.node[at], token, id, id == 8 ? "n8:1" : "n9:1", w.net.now_ms);
+        node_add_member(w.node[at], token, id, id == 8 ? "n8:1" : "n9:1", false, w.net.now_ms);
     else
         node_remove_member(w.node[at], token, id, w.net.now_ms);
     assert_int_equal(outcome(&w, token), NODE_OK);
@@ -182,7 +182,7 @@ static uint64_t join_ms(uint64_t wait_ms)
     setup_two(&w);
     unsigned lead = leader(&w);
     uint64_t added = ++w.last_token;
-    node_add_member(w.node[lead], added, 3, "n3:1", w.net.now_ms);
+    node_add_member(w.node[lead], added, 3, "n3:1", false, w.net.now_ms);
     assert_int_equal(outcome(&w, added), NODE_OK);
     run(&w, wait_ms);
     assert_int_equal(leader(&w), lead);
@@ -218,7 +218,7 @@ static void test_node_learner_notices_that_its_leader_is_gone(void **state)
     (void)state;
     setup_two(&w);
     uint64_t token = ++w.last_token;
-    node_add_member(w.node[leader(&w)], token, 3, "n3:1", w.net.now_ms);
+    node_add_member(w.node[leader(&w)], token, 3, "n3:1", false, w.net.now_ms);
     assert_int_equal(outcome(&w, token), NODE_OK);
     struct node_options options = options_of(&w, 3);
     options.join = true;
@@ -287,7 +287,7 @@ static void test_node_change_that_was_lost_is_not_under_way_for_ever(void **stat
         (void)put(&w, lead, "lost", "x");
     run(&w, 20);
     uint64_t lost = ++w.last_token;
-    node_add_member(w.node[lead], lost, 9, "n9:1", w.net.now_ms);
+    node_add_member(w.node[lead], lost, 9, "n9:1", false, w.net.now_ms);
     run(&w, 3000);
     assert_int_equal(w.results[lost].outcome, NODE_UNKNOWN);
     unsigned other = lead % 3 + 1;
@@ -303,7 +303,7 @@ static void test_node_change_that_was_lost_is_not_under_way_for_ever(void **stat
     }
     assert_true(leader(&w) == lead);
     uint64_t token = ++w.last_token;
-    node_add_member(w.node[lead], token, 8, "n8:1", w.net.now_ms);
+    node_add_member(w.node[lead], token, 8, "n8:1", false, w.net.now_ms);
     assert_int_equal(outcome(&w, token), NODE_OK);
     teardown(&w);
 }

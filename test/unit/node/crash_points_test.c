@@ -98,11 +98,11 @@ static void check_values(unsigned stop)
             continue;
         char key[3] = {'k', (char)('0' + k), '\0'};
         struct kv_item item;
-        bool found = kv_get(node_kv(w.node[1]), (const uint8_t *)key, 2, &item);
+        bool found = find_key(&w, 1, key, &item);
         bool newer = false;
         for (unsigned i = (unsigned)last; i < WRITES && found; i += 4)
-            newer = newer || (tokens[i] != 0 && item.value_len == VALUE_BYTES &&
-                              item.value[0] == 'a' + i % 26);
+            newer = newer || (tokens[i] != 0 && item.value.len == VALUE_BYTES &&
+                              item.value.data[0] == 'a' + i % 26);
         if (!newer)
             fail_msg("operation %u was the last one: write %d is lost", stop, last);
     }

@@ -190,7 +190,7 @@ static void test_node_that_should_have_joined_ends_and_says_so(void **state)
     unsigned lead = leader(&w);
     assert_int_equal(outcome(&w, put(&w, lead, "k", "v")), NODE_OK);
     uint64_t token = ++w.last_token;
-    node_add_member(w.node[lead], token, 3, "n3:1", w.net.now_ms);
+    node_add_member(w.node[lead], token, 3, "n3:1", false, w.net.now_ms);
     assert_int_equal(outcome(&w, token), NODE_OK);
     for (int starts = 0; starts < 2; starts++) { /* and again, since nothing has changed */
         start(&w, 3);
@@ -451,10 +451,7 @@ static void test_node_installing_a_snapshot_is_atomic_at_every_operation(void **
             status = node_status(w.node[late], w.net.now_ms);
             assert_true(status.last_index >= counted); /* what it said that it has */
             node_status_deinit(&status);
-            struct kv_item item;
-            for (int i = 0; i < 300 && !kv_get(node_kv(w.node[late]), (const uint8_t *)"k89", 3,
-                                               &item);
-                 i++)
+            for (int i = 0; i < 300 && !has_key(&w, late, "k89"); i++)
                 run(&w, 10);
             assert_has_all(late, 90);
             assert_int_equal(node_life(w.node[late]), NODE_RUNNING);

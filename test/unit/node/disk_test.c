@@ -170,9 +170,9 @@ static uint64_t put_big(struct world *w_, unsigned i, const char *key, char mark
 static void assert_big(struct world *w_, unsigned i, const char *key, char mark)
 {
     struct kv_item item;
-    assert_true(kv_get(node_kv(w_->node[i]), (const uint8_t *)key, strlen(key), &item));
-    assert_int_equal(item.value_len, BIG_BYTES);
-    assert_int_equal(item.value[0], mark);
+    assert_true(find_key(w_, i, key, &item));
+    assert_int_equal(item.value.len, BIG_BYTES);
+    assert_int_equal(item.value.data[0], mark);
 }
 
 /* 60 MB of writes to a few keys on a disk of 24 MiB: only snapshots before their time do it. */

@@ -71,18 +71,19 @@ static void test_members_encode_decode_gives_the_same_table(void **state)
 static void test_member_context_must_hold_an_address(void **state)
 {
     (void)state;
-    struct floe_blob *good = member_context_encode("127.0.0.1:5", 77);
-    uint64_t seed;
-    struct floe_blob *bad = member_context_encode("no port", 0);
-    char *address = NULL;
-    assert_int_equal(member_context_decode(good, &address, &seed), ERR_OK);
-    assert_int_equal(seed, 77);
-    assert_string_equal(address, "127.0.0.1:5");
-    mem_free(address);
-    assert_int_equal(member_context_decode(bad, &address, &seed), ERR_INVALID);
-    assert_null(address);
-    assert_int_equal(member_context_decode(NULL, &address, &seed), ERR_OK);
-    assert_null(address);
+    struct floe_blob *good = member_context_encode("127.0.0.1:5", 77, true);
+    struct floe_blob *bad = member_context_encode("no port", 0, false);
+    struct member_context context;
+    assert_int_equal(member_context_decode(good, &context), ERR_OK);
+    assert_int_equal(context.seed, 77);
+    assert_true(context.stays_learner);
+    assert_string_equal(context.address, "127.0.0.1:5");
+    mem_free(context.address);
+    assert_int_equal(member_context_decode(bad, &context), ERR_INVALID);
+    assert_null(context.address);
+    assert_int_equal(member_context_decode(NULL, &context), ERR_OK);
+    assert_null(context.address);
+    assert_false(context.stays_learner);
     floe_blob_unref(good);
     floe_blob_unref(bad);
 }

@@ -64,7 +64,7 @@ static struct floe_message log_of(uint64_t number)
     const floe_id ids[4] = {1, 3, 1, 1};
     for (unsigned i = 0; i < 4; i++) {
         struct floe_blob *context =
-            member_context_encode(ids[i] == 1 ? "n1:1" : "n3:1", i > 1 ? number : 0);
+            member_context_encode(ids[i] == 1 ? "n1:1" : "n3:1", i > 1 ? number : 0, false);
         struct floe_conf_change_single single = {.type = types[i], .node_id = ids[i]};
         entries[i] = (struct floe_entry){.term = i < 2 ? 1 : 5,
                                          .index = i + 1,

@@ -29,6 +29,8 @@ struct node_options options_of(struct world *w, unsigned i)
                                      w->snapshot_entries != 0 ? w->snapshot_entries : 1000000,
                                  .pending_bytes = 1 << 20,
                                  .request_timeout_ms = 2000,
+                                 .history_ms = w->history_ms,
+                                 .history_bytes = w->history_bytes,
                                  .seed = 1000 + i + 10 * ++w->starts,
                                  .fs = mem_fs_table(w->disk[i])};
 }
@@ -85,6 +87,7 @@ void collect(struct world *w, unsigned i)
         assert_false(w->answered[result.token]); /* exactly one answer */
         w->answered[result.token] = true;
         w->results[result.token] = result;
+        kv_result_deinit(&result.kv); /* status and revision stay */
     }
 }
 
@@ -111,7 +114,7 @@ void run(struct world *w, uint64_t ms)
 {
     for (uint64_t passed = 0; passed < ms; passed += 10) {
         for (unsigned i = 1; i <= MEMBERS; i++) {
-            if (w->node[i] == NULL)
+            if (w->node[i] == NULL || w->paused[i])
                 continue;
             lose_messages(w, i);
             node_pump(w->node[i], w->net.now_ms);
@@ -164,7 +167,7 @@ unsigned leader(struct world *w)
 {
     for (int tries = 0; tries < 600; tries++) {
         for (unsigned i = 1; i <= MEMBERS; i++) {
-            if (w->node[i] == NULL)
+            if (w->node[i] == NULL || w->paused[i])
                 continue;
             struct node_status status = node_status(w->node[i], w->net.now_ms);
             bool leads = strcmp(status.role, "leader") == 0 && status.applied > 3;
@@ -178,16 +181,35 @@ unsigned leader(struct world *w)
     return 0;
 }
 
+static struct kv_bytes bytes_of(const char *text)
+{
+    return (struct kv_bytes){.data = (const uint8_t *)text, .len = strlen(text)};
+}
+
 uint64_t put(struct world *w, unsigned i, const char *key, const char *value)
 {
-    struct kv_command command = {.op = KV_OP_PUT,
-                                 .key = (const uint8_t *)key,
-                                 .key_len = strlen(key),
-                                 .value = (const uint8_t *)value,
-                                 .value_len = strlen(value)};
+    return put_with(w, i, key, value, 0);
+}
+
+static uint64_t write_op(struct world *w, unsigned i, struct kv_op *op)
+{
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = op, .op_count = 1};
     uint64_t token = ++w->last_token;
-    node_write(w->node[i], token, &command, w->net.now_ms);
+    node_write(w->node[i], token, &command, false, w->net.now_ms);
     return token;
+}
+
+uint64_t put_with(struct world *w, unsigned i, const char *key, const char *value, uint64_t lease)
+{
+    struct kv_op op = {.type = KV_OP_PUT,
+                       .put = {.key = bytes_of(key), .value = bytes_of(value), .lease = lease}};
+    return write_op(w, i, &op);
+}
+
+uint64_t grant(struct world *w, unsigned i, uint64_t lease, uint64_t ttl_s)
+{
+    struct kv_op op = {.type = KV_OP_GRANT, .grant = {.id = lease, .ttl_s = ttl_s}};
+    return write_op(w, i, &op);
 }
 
 uint64_t barrier(struct world *w, unsigned i)
@@ -208,7 +230,18 @@ enum node_outcome outcome(struct world *w, uint64_t token)
 void assert_value(struct world *w, unsigned i, const char *key, const char *value)
 {
     struct kv_item item;
-    assert_true(kv_get(node_kv(w->node[i]), (const uint8_t *)key, strlen(key), &item));
-    assert_int_equal(item.value_len, strlen(value));
-    assert_memory_equal(item.value, value, item.value_len);
+    assert_true(find_key(w, i, key, &item));
+    assert_int_equal(item.value.len, strlen(value));
+    assert_memory_equal(item.value.data, value, item.value.len);
+}
+
+bool find_key(struct world *w, unsigned i, const char *key, struct kv_item *out)
+{
+    return kv_get(node_kv(w->node[i]), bytes_of(key), out);
+}
+
+bool has_key(struct world *w, unsigned i, const char *key)
+{
+    struct kv_item item;
+    return find_key(w, i, key, &item);
 }

@@ -17,6 +17,9 @@ struct world {
     struct node *node[MEMBERS + 1]; /* NULL: down */
     unsigned starts;
     uint64_t snapshot_entries; /* 0: none are written */
+    uint64_t history_ms; /* 0: the default */
+    uint64_t history_bytes;
+    bool paused[MEMBERS + 1]; /* takes no turns */
     bool may_diverge; /* else a member whose chain differs fails the test */
     bool loses; /* messages between members of this type are lost: */
     enum floe_message_type lost;
@@ -41,8 +44,12 @@ void setup_two(struct world *w);
 void teardown(struct world *w);
 unsigned leader(struct world *w);
 uint64_t put(struct world *w, unsigned i, const char *key, const char *value);
+uint64_t put_with(struct world *w, unsigned i, const char *key, const char *value, uint64_t lease);
+uint64_t grant(struct world *w, unsigned i, uint64_t lease, uint64_t ttl_s);
 uint64_t barrier(struct world *w, unsigned i);
 enum node_outcome outcome(struct world *w, uint64_t token);
+bool find_key(struct world *w, unsigned i, const char *key, struct kv_item *out);
+bool has_key(struct world *w, unsigned i, const char *key);
 void assert_value(struct world *w, unsigned i, const char *key, const char *value);
 
 #endif

@@ -1,0 +1,86 @@
+/*
+ * What the store forgets is an entry of the log like any other; here the leader decides when. It
+ * proposes that history goes that is older than history_ms, or the oldest of it while there is more
+ * than history_bytes, and that idempotency keys go that are older than an hour. A cluster where
+ * nothing is written gets no entries from here either.
+ *
+ * A new leader does not know when things were written and counts from its election on.
+ */
+#include "node/internal.h"
+
+#include <inttypes.h>
+
+#define HOUR_MS UINT64_C(3600000)
+#define HISTORY_BYTES (UINT64_C(100) * 1000 * 1000)
+#define TICKET_MS HOUR_MS
+#define STEPS 32u /* over history_bytes, such a part of the revisions goes at a time */
+
+static void begin_term(struct node *node, floe_term term)
+{
+    uint64_t span_ms = node->options.history_ms;
+    struct retention *retention = &node->retention;
+    *retention = (struct retention){.term = term};
+    ages_init(&retention->revisions, span_ms != 0 ? span_ms : HOUR_MS);
+    ages_init(&retention->tickets, TICKET_MS);
+}
+
+/* While the store still tidies up, or keeps all for a snapshot, what it occupies says nothing. */
+static bool is_too_large(const struct node *node)
+{
+    uint64_t bytes = node->options.history_bytes;
+    return !node->kv_untidy && node->own.view == NULL &&
+           kv_history_bytes(node->kv) > (bytes != 0 ? bytes : HISTORY_BYTES);
+}
+
+/* The revision up to which history is to go; 0: nothing. */
+static uint64_t compact_goal(const struct node *node)
+{
+    uint64_t gone = kv_compact_revision(node->kv);
+    uint64_t last = kv_revision(node->kv);
+    uint64_t goal = node->retention.revisions.passed;
+    if (is_too_large(node) && last > gone) {
+        uint64_t step = (last - gone) / STEPS;
+        uint64_t forced = gone + (step > 0 ? step : 1);
+        goal = forced > goal ? forced : goal;
+    }
+    return goal > gone && goal > 1 && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
+}
+
+static void maybe_compact(struct node *node)
+{
+    struct kv_command command = {.type = KV_COMMAND_COMPACT, .number = compact_goal(node)};
+    bool flies = kv_compact_revision(node->kv) < node->retention.compacted;
+    if (command.number == 0 || flies || !requests_propose_own(node, &command))
+        return;
+    node->retention.compacted = command.number;
+    log_debug(node->logger, "history goes upto=%" PRIu64 " bytes=%" PRIu64, command.number,
+              kv_history_bytes(node->kv));
+}
+
+static void maybe_forget(struct node *node)
+{
+    struct retention *retention = &node->retention;
+    struct kv_command command = {
+        .type = KV_COMMAND_FORGET, .term = retention->term, .number = retention->tickets.passed};
+    if (command.number > retention->forgotten && requests_propose_own(node, &command))
+        retention->forgotten = command.number;
+}
+
+void retention_turn(struct node *node)
+{
+    struct retention *retention = &node->retention;
+    if (!node_has_taken_over(node) || node->stopping) {
+        retention->term = 0;
+        return;
+    }
+    floe_term term = floe_raft_basic_status(node->raft).hard_state.term;
+    if (term != retention->term)
+        begin_term(node, term);
+    if (node->now_ms < retention->next_ms)
+        return;
+    retention->next_ms = node->now_ms + node->options.heartbeat_ms;
+    ages_sample(&retention->revisions, kv_revision(node->kv), node->now_ms);
+    ages_sample(&retention->tickets, kv_ticket_last(node->kv), node->now_ms);
+    maybe_compact(node);
+    maybe_forget(node);
+}
