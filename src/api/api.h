@@ -14,6 +14,10 @@ struct api;
 struct api_limits {
     size_t key_bytes;
     size_t value_bytes;
+    size_t body_bytes; /* told by /limits, as what follows */
+    size_t pending_bytes;
+    size_t connections;
+    uint32_t request_timeout_ms;
     size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
 };
 

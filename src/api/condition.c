@@ -71,8 +71,8 @@ bool api_conditions_for_write(const struct api_conditions *conditions, bool may_
         compares[(*count)++] = (struct kv_compare){
             .target = KV_VERSION, .relation = none->present ? KV_EQUAL : KV_GREATER};
     if (match->present && !match->any)
-        compares[(*count)++] = (struct kv_compare){
-            .target = KV_MOD, .relation = KV_EQUAL, .number = match->revision};
+        compares[(*count)++] =
+            (struct kv_compare){.target = KV_MOD, .relation = KV_EQUAL, .number = match->revision};
     return true;
 }
 

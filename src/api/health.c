@@ -1,5 +1,6 @@
 /* What the node says of itself: health, livez, readyz, status, version. All answered at once. */
 #include "api/internal.h"
+#include "api/v3.h"
 #include "base/assert.h"
 
 #include <inttypes.h>
@@ -50,13 +51,14 @@ static void respond_readyz(const struct node_status *status, struct api_response
     api_respond_json(out, 200, &json);
 }
 
-static void put_member(struct api_json *json, const struct node_member *member)
+static void put_member(struct api_json *json, const struct node_member *member, floe_id leader)
 {
     api_json_open(json, NULL, '{');
     api_json_u64(json, "id", member->id);
     api_json_str(json, "name", member->name);
     api_json_bool(json, "self", member->is_self);
     api_json_bool(json, "learner", member->learner);
+    api_json_bool(json, "leader", member->id == leader);
     api_json_str(json, "peer_address", member->peer_address);
     api_json_str(json, "http_address", member->http_address);
     if (!member->is_self)
@@ -74,6 +76,14 @@ static void put_member(struct api_json *json, const struct node_member *member)
         api_json_close(json, '}');
     }
     api_json_close(json, '}');
+}
+
+void api_put_members(struct api_json *json, const struct node_status *status)
+{
+    api_json_open(json, "members", '[');
+    for (size_t i = 0; i < status->member_count; i++)
+        put_member(json, &status->members[i], status->leader);
+    api_json_close(json, ']');
 }
 
 static void put_disk(struct api_json *json, const struct node_status *status)
@@ -120,10 +130,7 @@ static void respond_status(const struct node_status *status, struct api_response
     api_json_u64(&json, "snapshot_index", status->snapshot_index);
     put_disk(&json, status);
     put_chain(&json, status);
-    api_json_open(&json, "members", '[');
-    for (size_t i = 0; i < status->member_count; i++)
-        put_member(&json, &status->members[i]);
-    api_json_close(&json, ']');
+    api_put_members(&json, status);
     api_json_close(&json, '}');
     api_respond_json(out, 200, &json);
 }
@@ -132,6 +139,8 @@ static void respond_version(struct api_response *out)
 {
     struct api_json json = {0};
     api_json_open(&json, NULL, '{');
+    api_json_str(&json, "etcdserver", V3_SERVER_VERSION); /* etcd's clients choose their ways by it */
+    api_json_str(&json, "etcdcluster", V3_CLUSTER_VERSION);
     api_json_str(&json, "floe", FLOE_VERSION);
     api_json_u64(&json, "api", API_REVISION);
     api_json_u64(&json, "protocol", PEER_PROTOCOL_VERSION);
@@ -139,23 +148,66 @@ static void respond_version(struct api_response *out)
     api_respond_json(out, 200, &json);
 }
 
-void api_health_handle(struct api *api, const struct api_call *call, struct api_response *out)
+bool api_health_get(struct api *api, struct api_call *call, struct api_response *out)
 {
-    enum api_route route = call->target.route;
-    if (route == API_ROUTE_LIVEZ) {
-        respond_livez(out);
-        return;
-    }
-    if (route == API_ROUTE_VERSION) {
-        respond_version(out);
-        return;
-    }
     struct node_status status = node_status(api->node, call->now_ms);
-    if (route == API_ROUTE_HEALTH)
-        respond_health(&status, out);
-    else if (route == API_ROUTE_READYZ)
-        respond_readyz(&status, out);
-    else
-        respond_status(&status, out);
+    respond_health(&status, out);
     node_status_deinit(&status);
+    return true;
+}
+
+bool api_livez_get(struct api *api, struct api_call *call, struct api_response *out)
+{
+    (void)api, (void)call;
+    respond_livez(out);
+    return true;
+}
+
+bool api_readyz_get(struct api *api, struct api_call *call, struct api_response *out)
+{
+    struct node_status status = node_status(api->node, call->now_ms);
+    respond_readyz(&status, out);
+    node_status_deinit(&status);
+    return true;
+}
+
+bool api_status_get(struct api *api, struct api_call *call, struct api_response *out)
+{
+    struct node_status status = node_status(api->node, call->now_ms);
+    respond_status(&status, out);
+    node_status_deinit(&status);
+    return true;
+}
+
+bool api_version_get(struct api *api, struct api_call *call, struct api_response *out)
+{
+    (void)api, (void)call;
+    respond_version(out);
+    return true;
+}
+
+bool api_limits_get(struct api *api, struct api_call *call, struct api_response *out)
+{
+    (void)call;
+    struct api_json json = {0};
+    api_json_open(&json, NULL, '{');
+    api_json_u64(&json, "key_bytes", api->limits.key_bytes);
+    api_json_u64(&json, "value_bytes", api->limits.value_bytes);
+    api_json_u64(&json, "body_bytes", api->limits.body_bytes);
+    api_json_u64(&json, "pending_bytes", api->limits.pending_bytes);
+    api_json_u64(&json, "connections", api->limits.connections);
+    api_json_u64(&json, "request_timeout_ms", api->limits.request_timeout_ms);
+    api_json_u64(&json, "stream_bytes", API_STREAM_BYTES);
+    api_json_u64(&json, "all_streams_bytes", api->streams.bytes);
+    api_json_u64(&json, "heartbeat_ms", API_STREAM_BEAT_MS);
+    api_json_u64(&json, "txn_conditions", KV_TXN_OPS_MAX);
+    api_json_u64(&json, "txn_operations", KV_TXN_OPS_MAX);
+    api_json_u64(&json, "query_parameters", API_PARAMS_MAX);
+    api_json_u64(&json, "idempotency_key_bytes", API_TICKET_MAX);
+    api_json_u64(&json, "idempotency_keys", KV_TICKETS_MAX);
+    api_json_u64(&json, "lease_ttl_min_s", node_lease_min_ttl_s(api->node));
+    api_json_u64(&json, "lease_ttl_max_s", API_TTL_MAX_S);
+    api_json_close(&json, '}');
+    api_respond_json(out, 200, &json);
+    return true;
 }

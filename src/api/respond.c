@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 bool api_problem_set(struct api_problem *problem, int status, const char *code, const char *format,
                      ...)
@@ -115,8 +116,7 @@ static struct outcome_form outcome_form(enum node_outcome outcome)
     case NODE_CHANGE_UNDER_WAY:
         return (struct outcome_form){503, "change_under_way",
                                      "another membership change has not ended yet; try again"};
-    case NODE_REFUSED:
-        return (struct outcome_form){409, "refused", "the cluster cannot do this"};
+    case NODE_REFUSED: return (struct outcome_form){409, "refused", "the cluster cannot do this"};
     case NODE_OK: break;
     }
     UNREACHABLE("not an outcome that refuses");
@@ -127,4 +127,80 @@ void api_respond_outcome(struct api_response *out, const struct node_result *res
     struct outcome_form form = outcome_form(result->outcome);
     api_error_response(out, form.status, form.code,
                        result->text != NULL ? result->text : form.text);
+}
+
+/* ---- the store ------------------------------------------------------------------------------- */
+
+void api_kv_problem(struct api_problem *problem, enum kv_status status, const struct kv *kv)
+{
+    switch (status) {
+    case KV_COMMAND_INVALID:
+        (void)api_problem_set(problem, 400, "invalid", "this is no operation that makes sense");
+        return;
+    case KV_KEY_EMPTY:
+        (void)api_problem_set(problem, 400, "empty_key", "a key cannot be empty");
+        return;
+    case KV_KEY_NOT_FOUND:
+        (void)api_problem_set(problem, 404, "key_not_found", "no such key");
+        return;
+    case KV_DUPLICATE_KEY:
+        (void)api_problem_set(problem, 400, "duplicate_key",
+                              "a transaction cannot change a key twice");
+        return;
+    case KV_TOO_MANY_OPS:
+        (void)api_problem_set(problem, 400, "too_many_ops",
+                              "at most %d conditions and %d operations a branch", KV_TXN_OPS_MAX,
+                              KV_TXN_OPS_MAX);
+        return;
+    case KV_COMPACTED:
+        (void)api_problem_set(problem, 410, "compacted",
+                              "this revision is no longer kept: the oldest one is %" PRIu64,
+                              kv_compact_revision(kv));
+        return;
+    case KV_FUTURE:
+        (void)api_problem_set(problem, 400, "future_revision",
+                              "this revision is still to come: the newest one is %" PRIu64,
+                              kv_revision(kv));
+        return;
+    case KV_LEASE_NOT_FOUND:
+        (void)api_problem_set(problem, 404, "lease_not_found", "there is no lease with this id");
+        return;
+    case KV_LEASE_EXISTS:
+        (void)api_problem_set(problem, 409, "lease_exists", "there is a lease with this id");
+        return;
+    case KV_NOT_OF_THIS_TERM:
+        (void)api_problem_set(problem, 503, "not_done", "the leader was deposed; try again");
+        return;
+    case KV_OK:
+    case KV_REPEATED: break;
+    }
+    UNREACHABLE("not a status that refuses");
+}
+
+void api_respond_kv_status(struct api_response *out, enum kv_status status, const struct kv *kv)
+{
+    struct api_problem problem;
+    api_kv_problem(&problem, status, kv);
+    api_respond_problem(out, &problem);
+}
+
+void api_respond_retype(struct api_response *out, const char *content_type)
+{
+    ASSERT(strcmp(out->headers[0].name, "Content-Type") == 0);
+    (void)snprintf(out->headers[0].value, sizeof out->headers[0].value, "%s", content_type);
+}
+
+void api_respond_written(struct api_response *out, const struct node_result *result)
+{
+    api_respond_header(out, "X-Floe-Revision", "%" PRIu64, result->kv.revision);
+    api_respond_position(out, result);
+}
+
+void api_respond_stream(struct api_response *out, const char *content_type)
+{
+    out->status = 200;
+    out->stream = true;
+    api_respond_header(out, "Content-Type", "%s", content_type);
+    api_respond_header(out, "Cache-Control", "no-store");
+    api_respond_header(out, "X-Content-Type-Options", "nosniff");
 }

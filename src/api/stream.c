@@ -178,6 +178,8 @@ static bool ask(struct api *api, struct api_stream *stream, struct api_chunk *ou
 bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms)
 {
     struct api_stream *stream;
+    watch_turn(api->hub, now_ms);
+    api_events_turn(api, now_ms);
     wake_silent(api, now_ms);
     while ((stream = TAILQ_FIRST(&api->streams.awake)) != NULL) {
         if (api->streams.made_bytes >= TURN_BYTES)
@@ -193,5 +195,9 @@ uint64_t api_next_deadline_ms(const struct api *api)
     if (!TAILQ_EMPTY(&api->streams.awake))
         return 0;
     const struct api_stream *first = TAILQ_FIRST(&api->streams.beats);
-    return first != NULL ? first->beat_ms : UINT64_MAX;
+    uint64_t deadline = first != NULL ? first->beat_ms : UINT64_MAX;
+    uint64_t watches = watch_deadline_ms(api->hub);
+    uint64_t events = api_events_deadline_ms(api);
+    deadline = watches < deadline ? watches : deadline;
+    return events < deadline ? events : deadline;
 }

@@ -13,7 +13,7 @@
 #define API_STREAM_BYTES \
     (64u << 10) /* that may wait for one client at most, but for the last chunk */
 #define API_STREAM_LITTLE (4u << 10) /* that each may have, however many there are */
-#define API_STREAM_BEAT_MS 15000     /* of silence, until a stream is woken with beat_due */
+#define API_STREAM_BEAT_MS 10000     /* of silence, until a stream is woken with beat_due */
 
 struct api_stream;
 

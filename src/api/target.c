@@ -8,21 +8,18 @@
 #include <string.h>
 #include <strings.h>
 
+/* Reserved without a row in the table of routes. */
 static const struct {
     const char *word;
     enum api_route route;
 } reserved[] = {
-    {"health", API_ROUTE_HEALTH},     {"livez", API_ROUTE_LIVEZ},
-    {"readyz", API_ROUTE_READYZ},     {"status", API_ROUTE_STATUS},
-    {"version", API_ROUTE_VERSION},   {"kv", API_ROUTE_KV},
-    {"metrics", API_ROUTE_RESERVED},  {"members", API_ROUTE_RESERVED},
-    {"txn", API_ROUTE_RESERVED},      {"leases", API_ROUTE_RESERVED},
-    {"tx", API_ROUTE_RESERVED},       {"events", API_ROUTE_RESERVED},
-    {"limits", API_ROUTE_RESERVED},   {"why", API_ROUTE_RESERVED},
-    {"leader", API_ROUTE_RESERVED},   {"auth", API_ROUTE_RESERVED},
-    {"ui", API_ROUTE_RESERVED},       {"openapi.json", API_ROUTE_RESERVED},
-    {"v3", API_ROUTE_RESERVED},       {"v3beta", API_ROUTE_RESERVED},
-    {"v3alpha", API_ROUTE_RESERVED},
+    {"kv", API_ROUTE_KV},
+    {"v3", API_ROUTE_V3},
+    {"v3beta", API_ROUTE_V3},
+    {"v3alpha", API_ROUTE_V3},
+    {"why", API_ROUTE_RESERVED},
+    {"auth", API_ROUTE_RESERVED},
+    {"ui", API_ROUTE_RESERVED},
 };
 
 static int hex_digit(char c)
@@ -37,7 +34,7 @@ static int hex_digit(char c)
 }
 
 /* A '+' stays what it is. */
-static bool decode(const char *text, size_t len, struct buf *out)
+bool api_percent_decode(const char *text, size_t len, struct buf *out)
 {
     for (size_t i = 0; i < len; i++) {
         if (text[i] != '%') {
@@ -76,16 +73,22 @@ static bool equals(const struct buf *buf, const char *word)
 
 static void route_of(const struct buf *segment, bool more, struct api_target *out)
 {
+    out->route = API_ROUTE_ROOT;
+    out->has_rest = more;
+    out->word = segment->len > 0 ? api_route_word((const char *)segment->data, segment->len) : NULL;
+    if (out->word != NULL) {
+        out->route = API_ROUTE_TABLE;
+        return;
+    }
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
         if (segment->len == 0 || !equals(segment, reserved[i].word))
             continue;
         out->word = reserved[i].word;
-        /* /kv alone names no key; /health/x is nothing of ours yet */
-        bool has_route = (reserved[i].route == API_ROUTE_KV) == more;
-        out->route = has_route ? reserved[i].route : API_ROUTE_RESERVED;
+        /* /kv alone names no key */
+        bool is_bare_kv = reserved[i].route == API_ROUTE_KV && !more;
+        out->route = is_bare_kv ? API_ROUTE_RESERVED : reserved[i].route;
         return;
     }
-    out->route = API_ROUTE_ROOT;
 }
 
 bool api_target_parse(const char *target, struct api_target *out, struct api_problem *problem)
@@ -105,11 +108,12 @@ bool api_target_parse(const char *target, struct api_target *out, struct api_pro
     const char *slash = len > 0 ? memchr(path, '/', len) : NULL;
     size_t segment_len = slash != NULL ? (size_t)(slash - path) : len;
     struct buf segment = {0};
-    bool good = decode(path, segment_len, &segment);
+    bool good = api_percent_decode(path, segment_len, &segment);
     if (good) {
         route_of(&segment, slash != NULL, &made);
-        size_t skip = made.route == API_ROUTE_KV ? segment_len + 1 : 0;
-        good = decode(path + skip, len - skip, &made.key);
+        bool is_key = made.route == API_ROUTE_ROOT || made.route == API_ROUTE_RESERVED;
+        size_t skip = is_key ? 0 : segment_len + (made.has_rest ? 1 : 0);
+        good = api_percent_decode(path + skip, len - skip, &made.key);
     }
     buf_deinit(&segment);
     if (!good) {
@@ -133,9 +137,10 @@ static bool stale_parameter(const char *text, size_t len, bool *is_it, struct ap
     size_t value_at = equal != NULL ? name_len + 1 : len;
     struct buf name = {0};
     struct buf value = {0};
-    bool good = decode(text, name_len, &name);
+    bool good = api_percent_decode(text, name_len, &name);
     *is_it = good && equals(&name, "consistency");
-    good = !*is_it || (decode(text + value_at, len - value_at, &value) && equals(&value, "stale"));
+    good = !*is_it ||
+           (api_percent_decode(text + value_at, len - value_at, &value) && equals(&value, "stale"));
     buf_deinit(&name);
     buf_deinit(&value);
     if (!good)

@@ -136,7 +136,7 @@ static void send_text(struct api *api, struct v3_call *call, int status, struct 
     *text = (struct buf){0};
     call->is_over = call->is_over || !call->route->stream;
     v3_stream_begin(api, call);
-    api_stream_wake(api, &call->stream);
+    v3_wake(api, call);
 }
 
 void v3_answer(struct api *api, struct v3_call *call, const struct v3_message *message,
@@ -195,20 +195,24 @@ void v3_fail(struct api *api, struct v3_call *call, enum v3_error error)
     v3_fail_text(api, call, v3_error_code(error), v3_error_text(error));
 }
 
+void v3_wake(struct api *api, struct v3_call *call)
+{
+    if (!call->is_making)
+        api_stream_wake(api, &call->stream);
+}
+
 void v3_end(struct api *api, struct v3_call *call)
 {
     call->is_over = true;
     v3_stream_begin(api, call);
-    api_stream_wake(api, &call->stream);
+    v3_wake(api, call);
 }
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
-static enum api_made stream_next(struct api *api, struct api_stream *stream, struct evbuffer *out,
-                                 size_t room, uint64_t now_ms)
+static enum api_made next_chunk(struct api *api, struct v3_call *call, struct evbuffer *out,
+                                uint64_t now_ms)
 {
-    (void)room;
-    struct v3_call *call = (struct v3_call *)stream;
     if (call->message.len == 0 && call->make != NULL && !call->is_over)
         return call->make(api, call, out, now_ms);
     if (call->message.len == 0)
@@ -225,6 +229,18 @@ static enum api_made stream_next(struct api *api, struct api_stream *stream, str
         call->route->handle(api, call, now_ms);
     bool more = call->message.len > 0 || call->is_over || call->make != NULL;
     return more ? API_MADE_CHUNK : API_MADE_ALL;
+}
+
+static enum api_made stream_next(struct api *api, struct api_stream *stream, struct evbuffer *out,
+                                 size_t room, uint64_t now_ms)
+{
+    (void)room;
+    struct v3_call *call = (struct v3_call *)stream;
+    api->v3->now_ms = now_ms;
+    call->is_making = true;
+    enum api_made made = next_chunk(api, call, out, now_ms);
+    call->is_making = false;
+    return made;
 }
 
 static void begin_unary(struct api *api, struct v3_call *call, const char *text, size_t len,
@@ -267,7 +283,9 @@ bool v3_next_value(struct api *api, struct v3_call *call)
         call->request = request;
         return true;
     }
-    if (err == ERR_INVALID)
+    bool first = call->text_at == 0 || call->is_socket; /* what follows is passed over, as by etcd */
+    call->text_at = call->text.len;
+    if (err == ERR_INVALID && first)
         v3_fail_text(api, call, 2, why);
     else if (!call->is_socket)
         v3_end(api, call);

@@ -1,6 +1,7 @@
 /* Between the messages of v3 and the store's terms. */
 #include "api/v3_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* A range end that is one NUL byte means no end. */
@@ -43,15 +44,13 @@ void v3_kv_of_item(const struct kv_item *item, struct v3_key_value *out)
                                  .lease = (int64_t)item->lease};
 }
 
-struct v3_key_value *v3_kvs(struct v3_arena *arena, const struct kv_reply *reply, bool keys_only)
+struct v3_key_value *v3_kvs(struct v3_arena *arena, const struct kv_reply *reply)
 {
     struct v3_key_value *kvs = v3_arena_alloc(arena, reply->item_count, sizeof *kvs);
     for (size_t i = 0; i < reply->item_count; i++) {
         struct kv_item item;
         kv_entry_item(reply->items[i], &item);
         v3_kv_of_item(&item, &kvs[i]);
-        if (keys_only)
-            kvs[i].value = (struct v3_bytes){NULL, 0};
     }
     return kvs;
 }
@@ -61,7 +60,30 @@ static uint64_t positive(int64_t number)
     return number > 0 ? (uint64_t)number : 0;
 }
 
-/* Numbers that name no order and no target are as none. */
+/* As etcd: with a target but no order, and a limit but no filter, the limit cuts in the order of
+ * keys, and what is left is sorted. */
+static bool sorts_what_is_left(const struct v3_range_request *request)
+{
+    return request->sort_order == 0 && request->sort_target > 0 && request->limit > 0 &&
+           request->min_mod_revision == 0 && request->max_mod_revision == 0 &&
+           request->min_create_revision == 0 && request->max_create_revision == 0;
+}
+
+static void order_to_kv(const struct v3_range_request *request, struct kv_range *out)
+{
+    bool known = request->sort_target >= 0 && request->sort_target <= (int32_t)KV_BY_VALUE;
+    if (sorts_what_is_left(request)) {
+        out->limit++; /* one more shows whether the limit cut, and takes part in sorting */
+        return;
+    }
+    if (!known || request->sort_order < 0 || request->sort_order > (int32_t)KV_DESCEND)
+        return; /* nobody knows it: as none */
+    out->sort = (enum kv_sort)request->sort_target;
+    out->order = (enum kv_order)request->sort_order;
+    if (out->order == KV_ORDER_NONE && out->sort != KV_BY_KEY)
+        out->order = KV_ASCEND;
+}
+
 void v3_range_to_kv(const struct v3_range_request *request, struct kv_range *out)
 {
     *out = (struct kv_range){
@@ -75,12 +97,9 @@ void v3_range_to_kv(const struct v3_range_request *request, struct kv_range *out
         .min_create = positive(request->min_create_revision),
         .max_create = positive(request->max_create_revision),
     };
-    if (request->sort_target >= KV_BY_KEY && request->sort_target <= (int32_t)KV_BY_VALUE)
-        out->sort = (enum kv_sort)request->sort_target;
-    if (request->sort_order == (int32_t)KV_ASCEND || request->sort_order == (int32_t)KV_DESCEND)
-        out->order = (enum kv_order)request->sort_order;
-    else if (out->sort != KV_BY_KEY)
-        out->order = KV_ASCEND;
+    if (request->max_mod_revision < 0 || request->max_create_revision < 0)
+        out->min_mod = UINT64_MAX; /* every revision is above it */
+    order_to_kv(request, out);
 }
 
 bool v3_put_to_kv(const struct v3_put_request *request, struct kv_put *out, enum v3_error *error)
@@ -103,6 +122,49 @@ bool v3_put_to_kv(const struct v3_put_request *request, struct kv_put *out, enum
     return false;
 }
 
+static int64_t number_of(const struct v3_key_value *kv, int32_t target)
+{
+    switch (target) {
+    case KV_BY_VERSION: return kv->version;
+    case KV_BY_CREATE: return kv->create_revision;
+    case KV_BY_MOD: return kv->mod_revision;
+    default: return 0;
+    }
+}
+
+static int compare_bytes(struct v3_bytes a, struct v3_bytes b)
+{
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
+    if (order != 0)
+        return order;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+/* target points to the sort target; equal ones keep the order of keys. */
+static int compare_kvs(const void *left, const void *right, void *target)
+{
+    const struct v3_key_value *a = left;
+    const struct v3_key_value *b = right;
+    int64_t x = number_of(a, *(const int32_t *)target);
+    int64_t y = number_of(b, *(const int32_t *)target);
+    int order = (x > y) - (x < y);
+    if (*(const int32_t *)target == (int32_t)KV_BY_VALUE)
+        order = compare_bytes(a->value, b->value);
+    return order != 0 ? order : compare_bytes(a->key, b->key);
+}
+
+static void sort_what_is_left(const struct v3_range_request *request, struct v3_range_response *out)
+{
+    int32_t target = request->sort_target;
+    if (out->kvs_count > 1)
+        qsort_r(out->kvs, out->kvs_count, sizeof *out->kvs, compare_kvs, &target);
+    if (out->kvs_count > (uint64_t)request->limit) {
+        out->kvs_count = (size_t)request->limit;
+        out->more = true;
+    }
+}
+
 void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *request,
                     const struct kv_reply *reply, struct v3_range_response *out)
 {
@@ -110,6 +172,10 @@ void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *reque
     if (request->count_only)
         return;
     out->more = reply->more;
-    out->kvs = v3_kvs(arena, reply, request->keys_only);
+    out->kvs = v3_kvs(arena, reply);
     out->kvs_count = reply->item_count;
+    if (sorts_what_is_left(request))
+        sort_what_is_left(request, out);
+    for (size_t i = 0; request->keys_only && i < out->kvs_count; i++)
+        out->kvs[i].value = (struct v3_bytes){NULL, 0};
 }

@@ -11,6 +11,7 @@
 #define V3_REQUEST_FRAME 18                /* that is what it adds: an id and a tag */
 #define V3_TRANSPORT_BYTES (2048U * 1024)  /* of any message as protobuf */
 #define V3_LEASE_TTL_MAX 9000000000
+#define V3_LEASE_TTL_MIN 2 /* as etcd with its own defaults; elections may want more */
 #define V3_SESSION_TTL_S 60 /* of leases that lock and election make themselves */
 #define V3_SESSION_RENEW_MS 15000
 
@@ -99,6 +100,7 @@ struct v3_call {
     bool in_node;     /* the node owes a result */
     bool is_gone;     /* the client has; waits for the node's result only */
     bool is_over;     /* nothing comes after message */
+    bool is_making;   /* the next chunk is being made: nobody needs to be woken */
     bool is_waiting;  /* in v3->waiting */
     struct buf message; /* of a stream: to be sent */
     /* of the handlers */
@@ -141,6 +143,8 @@ void v3_fail(struct api *api, struct v3_call *call, enum v3_error error);
 void v3_fail_text(struct api *api, struct v3_call *call, int code, const char *text);
 /* A stream ends after what it has to send. */
 void v3_end(struct api *api, struct v3_call *call);
+/* Its stream has something to say. */
+void v3_wake(struct api *api, struct v3_call *call);
 /* The head of a stream, which goes out with its first message; that may come later. */
 void v3_stream_begin(struct api *api, struct v3_call *call);
 /* Decodes the next value of the text of a stream. false: there is none now, or the call ended. */
@@ -178,7 +182,7 @@ struct v3_response_header *v3_header(struct api *api, struct v3_call *call, uint
 struct v3_response_header *v3_header_now(struct api *api, struct v3_call *call);
 void v3_kv_of_item(const struct kv_item *item, struct v3_key_value *out);
 /* Borrowed from the reply. */
-struct v3_key_value *v3_kvs(struct v3_arena *arena, const struct kv_reply *reply, bool keys_only);
+struct v3_key_value *v3_kvs(struct v3_arena *arena, const struct kv_reply *reply);
 void v3_range_to_kv(const struct v3_range_request *request, struct kv_range *out);
 bool v3_put_to_kv(const struct v3_put_request *request, struct kv_put *out, enum v3_error *error);
 /* of header: filled in beforehand. */

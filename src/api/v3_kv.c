@@ -60,7 +60,7 @@ static void on_put(struct api *api, struct v3_call *call, const struct node_resu
         return;
     struct v3_put_response response = {.header = v3_header(api, call, result->kv.revision)};
     if (result->kv.replies[0].item_count > 0)
-        response.prev_kv = v3_kvs(&call->arena, &result->kv.replies[0], false);
+        response.prev_kv = v3_kvs(&call->arena, &result->kv.replies[0]);
     v3_answer(api, call, &v3_message_put_response, &response);
 }
 
@@ -87,7 +87,7 @@ static void on_delete(struct api *api, struct v3_call *call, const struct node_r
     struct v3_delete_range_response response = {
         .header = v3_header(api, call, result->kv.revision),
         .deleted = (int64_t)reply->count,
-        .prev_kvs = v3_kvs(&call->arena, reply, false),
+        .prev_kvs = v3_kvs(&call->arena, reply),
         .prev_kvs_count = reply->item_count,
     };
     v3_answer(api, call, &v3_message_delete_range_response, &response);

@@ -26,6 +26,8 @@ void v3_handle_grant(struct api *api, struct v3_call *call, uint64_t now_ms)
         return;
     }
     uint64_t least = node_lease_min_ttl_s(api->node);
+    if (least < V3_LEASE_TTL_MIN)
+        least = V3_LEASE_TTL_MIN;
     call->ttl = request->ttl > 0 ? (uint64_t)request->ttl : 0;
     if (call->ttl < least)
         call->ttl = least;

@@ -283,7 +283,7 @@ void v3_handle_resign(struct api *api, struct v3_call *call, uint64_t now_ms)
 static void answer_leader(struct api *api, struct v3_call *call, struct kv_reply *reply)
 {
     struct v3_leader_response response = {.header = v3_header_now(api, call),
-                                          .kv = v3_kvs(&call->arena, reply, false)};
+                                          .kv = v3_kvs(&call->arena, reply)};
     v3_answer(api, call, &v3_message_leader_response, &response);
     kv_reply_deinit(reply);
 }

@@ -163,7 +163,7 @@ static void put_of_kv(struct v3_arena *arena, const struct kv_reply *from, struc
     to->response_put = v3_arena_alloc(arena, 1, sizeof *to->response_put);
     to->response_put->header = inner_header(arena, from->revision);
     if (from->item_count > 0)
-        to->response_put->prev_kv = v3_kvs(arena, from, false);
+        to->response_put->prev_kv = v3_kvs(arena, from);
 }
 
 static void delete_of_kv(struct v3_arena *arena, const struct kv_reply *from,
@@ -172,7 +172,7 @@ static void delete_of_kv(struct v3_arena *arena, const struct kv_reply *from,
     struct v3_delete_range_response *response = v3_arena_alloc(arena, 1, sizeof *response);
     response->header = inner_header(arena, from->revision);
     response->deleted = (int64_t)from->count;
-    response->prev_kvs = v3_kvs(arena, from, false);
+    response->prev_kvs = v3_kvs(arena, from);
     response->prev_kvs_count = from->item_count;
     to->response_delete_range = response;
 }

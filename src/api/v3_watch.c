@@ -94,7 +94,7 @@ static void on_wake(void *arg)
         watcher->is_awake = true;
         TAILQ_INSERT_TAIL(&watch->awake, watcher, next_awake);
     }
-    api_stream_wake(watch->api, &watch->call->stream);
+    v3_wake(watch->api, watch->call);
 }
 
 static void fall_asleep(struct v3_watcher *watcher)
@@ -143,7 +143,7 @@ static void put_notice(struct v3_watch *watch, uint64_t revision, struct v3_watc
     v3_encode(&notice->text, &v3_message_watch_response, response);
     buf_add_u8(&notice->text, '}');
     STAILQ_INSERT_TAIL(&watch->notices, notice, next);
-    api_stream_wake(watch->api, &watch->call->stream);
+    v3_wake(watch->api, watch->call);
 }
 
 static void put_notice_now(struct v3_watch *watch, struct v3_watch_response *response)
@@ -204,6 +204,8 @@ static void create(struct v3_watch *watch, const struct v3_watch_create_request 
     struct v3_watch_response response = {.watch_id = watcher->id, .created = true};
     put_notice_now(watch, &response);
     uint64_t from = request->start_revision > 0 ? (uint64_t)request->start_revision : 0;
+    if (request->start_revision < 0) /* all there was */
+        from = 1;
     watcher->watcher =
         watch_add(watch->api->hub, &keys, form_of(request), from, on_wake, watcher);
     on_wake(watcher);
@@ -362,7 +364,7 @@ static void free_state(struct api *api, struct v3_call *call)
 static void ask_progress(struct v3_watch *watch)
 {
     watch->progress_asked = true;
-    api_stream_wake(watch->api, &watch->call->stream);
+    v3_wake(watch->api, watch->call);
 }
 
 static void watch_begin(struct api *api, struct v3_call *call)

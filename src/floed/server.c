@@ -180,6 +180,10 @@ static bool listen_http(struct server *server)
     const struct conf *conf = server->conf;
     struct api_limits limits = {.key_bytes = conf->limits.key_bytes,
                                 .value_bytes = conf->limits.value_bytes,
+                                .body_bytes = conf->limits.body_bytes,
+                                .pending_bytes = conf->limits.pending_bytes,
+                                .connections = conf->limits.connections,
+                                .request_timeout_ms = conf->limits.request_timeout_ms,
                                 .stream_bytes = conf->limits.pending_bytes / 4};
     server->api = api_new(server->node, &limits, server->logger);
     struct http_options options = {.header_timeout_ms = conf->http.header_timeout_ms,

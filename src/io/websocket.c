@@ -1,6 +1,7 @@
 /* RFC 6455: 4.2.2 (the answer to a key), 5.2 to 5.5 (frames). */
 #include "io/websocket.h"
 #include "base/assert.h"
+#include "base/text.h"
 
 #include <string.h>
 
@@ -187,37 +188,6 @@ static void take_payload(struct websocket *ws, struct evbuffer *input)
     }
 }
 
-/* How many bytes follow the first of a character (RFC 3629); -1: it is no first one. The least
- * second byte and the largest one keep overlong forms, surrogates and beyond U+10FFFF out. */
-static int utf8_follow(uint8_t first, uint8_t *least, uint8_t *largest)
-{
-    *least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    *largest = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (first < 0x80)
-        return 0;
-    if (first >= 0xc2 && first <= 0xdf)
-        return 1;
-    if (first >= 0xe0 && first <= 0xef)
-        return 2;
-    return first >= 0xf0 && first <= 0xf4 ? 3 : -1;
-}
-
-static bool is_utf8(const uint8_t *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        uint8_t least;
-        uint8_t largest;
-        int follow = utf8_follow(text[i], &least, &largest);
-        if (follow < 0 || (size_t)follow >= len - i)
-            return false;
-        for (; follow > 0; follow--, least = 0x80, largest = 0xbf) {
-            if (text[++i] < least || text[i] > largest)
-                return false;
-        }
-    }
-    return true;
-}
-
 static bool is_close_code(unsigned code)
 {
     return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
@@ -232,7 +202,7 @@ static enum websocket_step end_control(struct websocket *ws)
         return WEBSOCKET_STEP_CLOSE;
     if (ws->control_len == 1 || !is_close_code((unsigned)ws->control[0] << 8 | ws->control[1]))
         return bad(ws, WEBSOCKET_PROTOCOL);
-    if (!is_utf8(ws->control + 2, ws->control_len - 2))
+    if (!text_is_utf8(ws->control + 2, ws->control_len - 2))
         return bad(ws, WEBSOCKET_NOT_UTF8);
     return WEBSOCKET_STEP_CLOSE;
 }
@@ -246,7 +216,7 @@ static enum websocket_step end_frame(struct websocket *ws)
         return WEBSOCKET_STEP_MORE;
     ws->in_message = false;
     ws->has_taken = true;
-    if (ws->is_text && !is_utf8(ws->message.data, ws->message.len))
+    if (ws->is_text && !text_is_utf8(ws->message.data, ws->message.len))
         return bad(ws, WEBSOCKET_NOT_UTF8);
     return WEBSOCKET_STEP_MESSAGE;
 }

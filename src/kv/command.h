@@ -18,6 +18,7 @@
 #define KV_ITEM_MAX_BYTES (64U * 1024 * 1024) /* key and value together */
 #define KV_TXN_OPS_MAX 128                    /* compares, and operations, of one branch */
 #define KV_TXN_DEPTH_MAX 8
+#define KV_TXN_TOTAL_MAX 8192 /* compares and operations of all branches together */
 #define KV_BATCH_OPS_MAX 65536
 #define KV_TICKET_BYTES_MAX 128 /* of an idempotency key */
 
@@ -26,7 +27,7 @@ struct kv_bytes { /* borrowed; data may be NULL if len is 0 */
     size_t len;
 };
 
-/* Which keys. */
+/* Which keys. An empty key is refused, whatever the extent. */
 enum kv_extent {
     KV_ONE_KEY = 0,
     KV_HALF_OPEN = 1, /* [key, end); empty if end <= key */
@@ -51,14 +52,22 @@ struct kv_compare {
     struct kv_bytes value; /* KV_VALUE */
 };
 
-enum kv_op_type { KV_OP_PUT = 1, KV_OP_DELETE = 2, KV_OP_RANGE = 3, KV_OP_TXN = 4, KV_OP_GRANT = 5 };
+/* KV_OP_NONE: an operation without a kind that we know; refused when applied. */
+enum kv_op_type {
+    KV_OP_NONE = 0,
+    KV_OP_PUT = 1,
+    KV_OP_DELETE = 2,
+    KV_OP_RANGE = 3,
+    KV_OP_TXN = 4,
+    KV_OP_GRANT = 5
+};
 
 struct kv_put {
     struct kv_bytes key; /* not empty */
     struct kv_bytes value;
-    uint64_t lease; /* 0 = none: the key is taken off its lease */
-    bool keep_value; /* ignore_value: the key must exist */
-    bool keep_lease; /* ignore_lease: likewise */
+    uint64_t lease;  /* 0 = none: the key is taken off its lease */
+    bool keep_value; /* ignore_value: the key must exist; value is empty */
+    bool keep_lease; /* ignore_lease: likewise; lease is 0 */
     bool want_prev;
 };
 
@@ -109,10 +118,10 @@ struct kv_op {
 };
 
 enum kv_command_type {
-    KV_COMMAND_OP = 1,     /* one operation, one revision */
-    KV_COMMAND_BATCH = 2,  /* independent puts and deletes, a revision each */
-    KV_COMMAND_REVOKE = 3, /* a client gives a lease back */
-    KV_COMMAND_EXPIRE = 4, /* leases ran out, says the leader of `term`; void in another term */
+    KV_COMMAND_OP = 1,         /* one operation, one revision */
+    KV_COMMAND_BATCH = 2,      /* independent puts and deletes, a revision each */
+    KV_COMMAND_REVOKE = 3,     /* a client gives a lease back */
+    KV_COMMAND_EXPIRE = 4,     /* leases ran out, says the leader of `term`; void in another term */
     KV_COMMAND_CHECKPOINT = 5, /* what remains of leases, says the leader of `term`; likewise */
     KV_COMMAND_COMPACT = 6,
     KV_COMMAND_FORGET = 7, /* idempotency keys that are too old, says the leader of `term` */
@@ -123,6 +132,7 @@ struct kv_lease_time {
     uint64_t remaining_s; /* CHECKPOINT: 0 = the whole granted time again */
 };
 
+struct kv_block;
 struct kv_command {
     enum kv_command_type type;
     struct kv_bytes ticket; /* idempotency key; empty = none. OP, BATCH */
@@ -131,13 +141,36 @@ struct kv_command {
     uint64_t term;                /* EXPIRE, CHECKPOINT, FORGET */
     struct kv_lease_time *leases; /* REVOKE: one; EXPIRE, CHECKPOINT */
     size_t lease_count;
-    uint64_t number; /* COMPACT: revision; FORGET: tickets up to this sequence number */
+    uint64_t number;         /* COMPACT: revision; FORGET: tickets up to this sequence number */
+    struct kv_block *blocks; /* of kv_command_alloc; NULL: none */
 };
 
+enum kv_status {
+    KV_OK = 0,
+    KV_COMMAND_INVALID, /* undecodable, or an operation that makes no sense */
+    KV_KEY_EMPTY,
+    KV_KEY_NOT_FOUND, /* keep_value or keep_lease of a missing key; an operation without a kind */
+    KV_DUPLICATE_KEY, /* a transaction changes a key twice */
+    KV_TOO_MANY_OPS,  /* or nested too deep */
+    KV_COMPACTED,     /* a read at, or a compaction to, a revision that is gone */
+    KV_FUTURE,        /* ... that is not there yet */
+    KV_LEASE_NOT_FOUND,
+    KV_LEASE_EXISTS,
+    KV_NOT_OF_THIS_TERM, /* EXPIRE, CHECKPOINT, FORGET of a leader that was deposed */
+    KV_REPEATED,         /* its ticket was used before: revision is that of then, nothing is done */
+};
+
+/* What can be said of a command without the store; applying it says the same. BATCH: only of the
+ * command as a whole, its operations are judged one by one. */
+enum kv_status kv_command_check(const struct kv_command *command) MUST_USE;
+/* The command must not be nested deeper than KV_TXN_DEPTH_MAX. */
 void kv_command_encode(struct buf *out, const struct kv_command *command);
 /* Bytes of *out are borrowed from data, its arrays are its own (kv_command_deinit). ERR_INVALID;
- * ERR_VERSION: something of a newer version. */
+ * ERR_TOO_LARGE: more operations or deeper than allowed; ERR_VERSION: something of a newer
+ * version. */
 enum err kv_command_decode(const uint8_t *data, size_t len, struct kv_command *out) MUST_USE;
-void kv_command_deinit(struct kv_command *command);
+/* Zeroed memory for arrays and bytes of a command, given back with it. */
+void *kv_command_alloc(struct kv_command *command, size_t count, size_t size);
+void kv_command_deinit(struct kv_command *command); /* frees what kv_command_alloc gave */
 
 #endif

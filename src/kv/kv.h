@@ -1,117 +1,182 @@
 /*
- * The replicated state machine: an ordered store of byte keys with a revision for each write.
+ * The replicated state machine: an ordered multi-version store.
  *
- * Deterministic: reads no time, no randomness, no addresses. Revision 1 is the empty store; every
- * successful write raises it by one. Views are O(1): the tree is copied on write, so a view of one
- * revision stays as it is while writes go on.
+ * Deterministic: reads no time, no randomness, no addresses, no configuration. Whatever is refused
+ * is refused while applying, on every member alike, whether or not somebody waits for the answer.
+ *
+ * Revision 1 is the empty store; every command that changes keys raises it by one (a batch: each of
+ * its operations). A key is a chain of versions, newest first; what happened is one ring of
+ * events, ordered by revision, which is the history: watches are positions in it, compaction takes
+ * from its old end.
  */
 #ifndef KV_KV_H
 #define KV_KV_H
 
-#include "base/buf.h"
-#include "base/err.h"
-
-#include <stdbool.h>
-#include <stdint.h>
-
-/* ---- commands: what a log entry asks of the store --------------------------------------------- */
-
-enum kv_op { KV_OP_PUT = 1, KV_OP_DELETE = 2 };
-
-enum kv_condition {
-    KV_ALWAYS = 0,
-    KV_IF_ABSENT = 1,       /* If-None-Match: * */
-    KV_IF_MOD_REVISION = 2, /* If-Match: "N": key exists with this mod_revision */
-    KV_IF_PRESENT = 3,      /* If-Match: * */
-};
-
-/* Key and value together; a larger command is invalid, so that a snapshot's reader can bound what
- * it believes. Part of the state machine: must never depend on configuration. */
-#define KV_ITEM_MAX_BYTES (64U * 1024 * 1024)
-
-struct kv_command {
-    enum kv_op op;
-    const uint8_t *key; /* borrowed; not empty */
-    size_t key_len;
-    const uint8_t *value; /* borrowed; PUT only */
-    size_t value_len;
-    enum kv_condition condition;
-    uint64_t mod_revision; /* of KV_IF_MOD_REVISION */
-};
-
-void kv_command_put(struct buf *out, const struct kv_command *command);
-/* Pointers of *out are borrowed from data. ERR_INVALID; ERR_VERSION: an op or a condition of a
- * newer version. */
-enum err kv_command_get(const uint8_t *data, size_t len, struct kv_command *out) MUST_USE;
-
-/* ---- the store -------------------------------------------------------------------------------- */
+#include "kv/command.h"
 
 struct kv;
 
-struct kv_item {
-    const uint8_t *key;
-    size_t key_len;
-    const uint8_t *value;
-    size_t value_len;
+struct kv_item { /* borrowed until the next change of the store, if nothing else is said */
+    struct kv_bytes key;
+    struct kv_bytes value;
     uint64_t create_revision;
     uint64_t mod_revision;
-    uint64_t version; /* 1 = first write since creation */
+    uint64_t version; /* 1 = first write since creation; 0 = a deletion */
+    uint64_t lease;
 };
 
-enum kv_status {
-    KV_OK = 0,
-    KV_CONDITION_FAILED,
-    KV_KEY_NOT_FOUND,   /* DELETE of nothing (and the condition, which comes first, holds):
-                           the revision does not move */
-    KV_COMMAND_INVALID, /* undecodable: nothing changed, on every member alike */
+/* ---- replies: what operations found, held by reference, valid after later changes ------------ */
+
+struct kv_entry;
+/* Entries are whole: whoever asked for keys_only leaves the values out. */
+struct kv_reply {
+    enum kv_op_type type;
+    enum kv_status status; /* BATCH: of this operation */
+    uint64_t revision;     /* of the store, as this operation left it */
+    uint64_t count;        /* RANGE: keys in the range before filters and limit; DELETE: deleted */
+    bool more;             /* RANGE: limit cut */
+    bool succeeded;        /* TXN */
+    struct kv_entry **items; /* RANGE: found; PUT, DELETE with want_prev: what was there before */
+    size_t item_count;
+    struct kv_reply *replies; /* TXN: of the branch; owned */
+    size_t reply_count;
 };
+void kv_entry_item(const struct kv_entry *entry, struct kv_item *out); /* borrowed from entry */
 
 struct kv_result {
     enum kv_status status;
-    uint64_t revision;     /* of the store, after */
-    uint64_t mod_revision; /* of the key, after; 0 = key is not there */
+    uint64_t revision;        /* of the store after; KV_REPEATED: after the first time */
+    struct kv_reply *replies; /* OP: one; BATCH: one an operation; NULL if not asked for */
+    size_t reply_count;
 };
+void kv_result_deinit(struct kv_result *result);
+
+/* ---- the store ------------------------------------------------------------------------------- */
 
 struct kv *kv_new(void);
 void kv_free(struct kv *kv);
-uint64_t kv_revision(const struct kv *kv);
-uint64_t kv_count(const struct kv *kv);      /* keys */
-uint64_t kv_size_bytes(const struct kv *kv); /* keys and values */
-/* Borrowed until the next kv_apply or kv_free. */
-bool kv_get(const struct kv *kv, const uint8_t *key, size_t key_len, struct kv_item *out);
-/* The first item with a key >= key (or > key if after). Borrowed likewise. */
-bool kv_seek(const struct kv *kv, const uint8_t *key, size_t key_len, bool after,
-             struct kv_item *out);
-struct kv_result kv_apply(struct kv *kv, const uint8_t *command, size_t len);
+/* term: of the log entry. The state after it is the same with and without replies. */
+struct kv_result kv_apply(struct kv *kv, const uint8_t *command, size_t len, uint64_t term,
+                          bool want_replies);
 
-/* ---- snapshots: a view walked in slices, and the way back --------------------------------------- */
+uint64_t kv_revision(const struct kv *kv);
+uint64_t kv_compact_revision(const struct kv *kv); /* reads below it are refused; 0 = never */
+uint64_t kv_count(const struct kv *kv);            /* keys that are there */
+uint64_t kv_size_bytes(const struct kv *kv);       /* keys and values of these */
+uint64_t kv_history_bytes(const struct kv *kv);    /* what compaction could free, about */
+uint64_t kv_memory_bytes(const struct kv *kv);     /* all that the store has allocated, about */
+/* The same on every member after the same commands, O(1): over revision, compact revision, the
+ * newest version of each key, leases, tickets, and a running chain over every event that ever was.
+ * What compaction has really freed plays no part. */
+uint64_t kv_hash(const struct kv *kv);
+
+/* The newest version of a key. */
+bool kv_get(const struct kv *kv, struct kv_bytes key, struct kv_item *out);
+
+/* ---- reading ranges, in slices --------------------------------------------------------------- */
+
+/* A walk in key order at one revision. It keeps nothing alive: every slice looks its place up anew.
+ */
+struct kv_cursor;
+/* KV_COMPACTED, KV_FUTURE, KV_KEY_EMPTY. *out owned by caller. */
+enum kv_status kv_cursor_open(const struct kv *kv, const struct kv_keys *keys, uint64_t revision,
+                              bool descending, struct kv_cursor **out);
+void kv_cursor_free(struct kv_cursor *cursor);
+uint64_t kv_cursor_revision(const struct kv_cursor *cursor);
+enum kv_step {
+    KV_STEP_ITEM,
+    KV_STEP_END,
+    KV_STEP_PAUSE /* *budget is used up */,
+    KV_STEP_COMPACTED /* meanwhile */
+};
+/* *budget: steps (nodes, versions) that may still be done; lowered by what was done. */
+enum kv_step kv_cursor_next(const struct kv *kv, struct kv_cursor *cursor, size_t *budget,
+                            struct kv_item *out);
+/* Keys in the range at the newest revision: O(log n). */
+uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys);
+/* The whole of a range request at once, as a transaction does it: for small ranges and tests. */
+enum kv_status kv_range_all(const struct kv *kv, const struct kv_range *range,
+                            struct kv_reply *out);
+void kv_reply_deinit(struct kv_reply *reply);
+
+/* ---- history: events, in order --------------------------------------------------------------- */
+
+struct kv_event {
+    struct kv_item item; /* version 0: deleted; then key and mod_revision only */
+    bool has_prev;
+    struct kv_item prev; /* the version before; !has_prev: none, or compacted */
+    bool last_of_revision;
+};
+/* Position of the first event with this revision or a later one. Positions are numbers that grow by
+ * one an event and are never used again. ERR_NOT_FOUND: revision < kv_compact_revision. Events of
+ * the compact revision itself are kept, without what was before. */
+enum err kv_history_find(const struct kv *kv, uint64_t revision, uint64_t *position) MUST_USE;
+uint64_t kv_history_first(const struct kv *kv); /* oldest position that is kept */
+uint64_t kv_history_end(const struct kv *kv);   /* where the next event will be */
+/* position in [first, end). */
+void kv_history_at(const struct kv *kv, uint64_t position, struct kv_event *out);
+
+/* ---- leases ---------------------------------------------------------------------------------- */
+
+struct kv_lease_info {
+    uint64_t id;
+    uint64_t ttl_s;       /* as granted */
+    uint64_t remaining_s; /* of the last checkpoint; 0 = none: ttl_s */
+    size_t key_count;
+};
+bool kv_lease_get(const struct kv *kv, uint64_t id, struct kv_lease_info *out);
+/* The lease with the lowest id >= id; by id. */
+bool kv_lease_seek(const struct kv *kv, uint64_t id, struct kv_lease_info *out);
+/* Its keys in order: the first one > after (empty: the very first). Borrowed. */
+bool kv_lease_next_key(const struct kv *kv, uint64_t id, struct kv_bytes after,
+                       struct kv_bytes *out);
+size_t kv_lease_count(const struct kv *kv);
+/* Grows with every grant, revocation and expiry: who keeps times beside looks again when it moved.
+ */
+uint64_t kv_lease_changes(const struct kv *kv);
+
+/* ---- tickets (idempotency keys) -------------------------------------------------------------- */
+
+struct kv_ticket {
+    uint64_t sequence; /* 1, 2, ... in the order of use */
+    uint64_t revision; /* of the store after the command that had it */
+    uint64_t term;
+    enum kv_status status; /* of that command: a refusal too is remembered */
+    bool succeeded;        /* KV_OK, and if it was a transaction, its compares held */
+};
+#define KV_TICKETS_MAX 100000 /* the oldest goes when one more comes */
+bool kv_ticket_get(const struct kv *kv, struct kv_bytes ticket, struct kv_ticket *out);
+uint64_t kv_ticket_last(const struct kv *kv); /* sequence */
+
+/* ---- work that is done in slices ------------------------------------------------------------- */
+
+/* Does up to `budget` steps of what compactions and dropped stores have left; true if there is more
+ * that can be done now (an open view holds compaction up). Changes nothing that can be seen. */
+bool kv_tidy(struct kv *kv, size_t budget);
+
+/* ---- snapshots: a walk of everything that is kept, in slices, while writes go on ------------- */
 
 struct kv_view;
-
-/* A view of the store as it is now; independent of later writes. O(1). */
+/* The store as it is now: revision, compact revision, all kept versions, leases, tickets. O(1).
+ * Compaction frees nothing that an open view needs. At most one view at a time. */
 struct kv_view *kv_view_new(struct kv *kv);
-/* Gives the view back; what only it held is freed in slices by kv_reap. The kv may be gone. */
-void kv_view_free(struct kv_view *view);
-/* Appends the next items to *out until some max_bytes are added (one item more at most); true when
- * the walk is complete, and then adds the end mark with count and revision. */
+void kv_view_free(struct kv_view *view); /* before its kv is freed */
+/* Appends the next part to *out until some max_bytes are added (one item more at most); true when
+ * the walk is complete, and then adds the end mark with counts and hash. */
 bool kv_view_read(struct kv_view *view, struct buf *out, size_t max_bytes);
 
 /* Builds a store from what kv_view_read wrote, fed in any split. */
 struct kv_loader;
 struct kv_loader *kv_loader_new(void);
 void kv_loader_free(struct kv_loader *loader);
-/* Frees a loader whose content is large: what it has built goes to kv's list for kv_reap. */
+/* Frees a loader whose content is large: what it has built goes to kv's list for kv_tidy. */
 void kv_loader_discard(struct kv *kv, struct kv_loader *loader);
 /* ERR_CORRUPT, ERR_VERSION; the same again on every later call. Memory beside the store itself: at
  * most what was fed of one item. */
 enum err kv_loader_feed(struct kv_loader *loader, const uint8_t *data, size_t len) MUST_USE;
-/* ERR_CORRUPT unless the end mark has been read and counts agree. *out owned by caller, once; the
- * loader is still to be freed. */
+/* ERR_CORRUPT unless the end mark has been read and counts and hash agree. *out owned by caller,
+ * once; the loader is still to be freed. */
 enum err kv_loader_finish(struct kv_loader *loader, struct kv **out) MUST_USE;
-
-/* Frees up to max_nodes of what dropped views and kv_discard left; true if there is more. A kv
- * has its own list. */
-bool kv_reap(struct kv *kv, size_t max_nodes);
 /* Hands the whole content of old to kv's list of things to be freed in slices; old is gone. */
 void kv_discard(struct kv *kv, struct kv *old);
 

@@ -1,4 +1,4 @@
-/* Slots of single nodes, their reference counts, and the piles of dropped ones. Knows no tree. */
+/* Slots of single nodes, and the pile of dropped ones. Knows no tree. */
 #include "kv/node.h"
 
 #include "base/assert.h"
@@ -6,87 +6,45 @@
 
 #include <string.h>
 
-/* ---- entries --------------------------------------------------------------------------------- */
-
-struct kv_entry *kv_entry_new(const uint8_t *key, size_t key_len, const uint8_t *value,
-                              size_t value_len)
-{
-    ASSERT(key_len <= UINT32_MAX && value_len <= UINT32_MAX);
-    struct kv_entry *entry = mem_alloc(offsetof(struct kv_entry, bytes) + key_len + value_len);
-    entry->refs = 0;
-    entry->key_len = (uint32_t)key_len;
-    entry->value_len = (uint32_t)value_len;
-    if (key_len > 0)
-        memcpy(entry->bytes, key, key_len);
-    if (value_len > 0)
-        memcpy(entry->bytes + key_len, value, value_len);
-    return entry;
-}
-
-void kv_entry_unref(struct kv_entry *entry)
-{
-    ASSERT(entry->refs > 0);
-    if (--entry->refs == 0)
-        mem_free(entry);
-}
-
-int kv_entry_compare(const struct kv_entry *entry, const uint8_t *key, size_t key_len)
-{
-    size_t common = entry->key_len < key_len ? entry->key_len : key_len;
-    int order = common > 0 ? memcmp(entry->bytes, key, common) : 0;
-    if (order != 0)
-        return order;
-    return entry->key_len < key_len ? -1 : entry->key_len > key_len;
-}
-
-/* ---- nodes ----------------------------------------------------------------------------------- */
-
 static bool is_leaf(const struct kv_node *node)
 {
     return node->level == 0;
 }
 
+static size_t node_size(unsigned level)
+{
+    return sizeof(struct kv_node) + (level == 0 ? 0 : KV_NODE_MAX) * sizeof(struct kv_node *);
+}
+
 struct kv_node *kv_node_new(unsigned level)
 {
-    size_t children = level == 0 ? 0 : KV_NODE_MAX;
-    struct kv_node *node = mem_alloc(sizeof(struct kv_node) + children * sizeof(struct kv_node *));
-    node->refs = 1;
+    struct kv_node *node = mem_alloc(node_size(level));
     node->count = 0;
-    node->level = (uint16_t)level;
-    node->next = NULL;
+    node->level = level;
+    node->live = 0;
     return node;
 }
 
 void kv_node_free_shell(struct kv_node *node)
 {
-    ASSERT(node->refs == 1);
     mem_free(node);
 }
 
-static struct kv_node *node_clone(const struct kv_node *node)
+uint64_t kv_node_memory(unsigned level)
 {
-    struct kv_node *clone = kv_node_new(node->level);
-    clone->count = node->count;
-    memcpy(clone->entry, node->entry, node->count * sizeof node->entry[0]);
-    if (is_leaf(node)) {
-        for (size_t i = 0; i < node->count; i++)
-            clone->entry[i]->refs++;
-        return clone;
-    }
-    memcpy(clone->child, node->child, node->count * sizeof node->child[0]);
-    for (size_t i = 0; i < node->count; i++)
-        clone->child[i]->refs++;
-    return clone;
+    return node_size(level) + 16;
 }
 
-struct kv_node *kv_node_own(struct kv_node *node)
+uint64_t kv_node_live(const struct kv_node *node, size_t from, size_t to)
 {
-    ASSERT(node->refs > 0);
-    if (node->refs == 1)
-        return node;
-    struct kv_node *clone = node_clone(node);
-    node->refs--;
-    return clone;
+    uint64_t live = 0;
+    for (size_t i = from; i < to; i++) {
+        if (is_leaf(node))
+            live += node->entry[i]->version != 0 ? 1 : 0;
+        else
+            live += node->child[i]->live;
+    }
+    return live;
 }
 
 /* Moves the slots from src on to dst within one node. */
@@ -107,52 +65,67 @@ static void slots_copy(struct kv_node *to, size_t dst, const struct kv_node *fro
         memcpy(&to->child[dst], &from->child[src], count * sizeof from->child[0]);
 }
 
+static void count_moved(struct kv_node *from, struct kv_node *to, size_t slots, uint64_t live)
+{
+    from->count = (uint32_t)(from->count - slots);
+    to->count = (uint32_t)(to->count + slots);
+    from->live -= live;
+    to->live += live;
+}
+
 void kv_node_insert(struct kv_node *node, size_t at, struct kv_entry *entry, struct kv_node *child)
 {
-    ASSERT(node->refs == 1 && node->count < KV_NODE_MAX && at <= node->count);
+    ASSERT(node->count < KV_NODE_MAX && at <= node->count);
     ASSERT((child == NULL) == is_leaf(node));
     slots_move(node, at + 1, at);
     node->entry[at] = entry;
     if (child != NULL)
         node->child[at] = child;
     node->count++;
+    node->live += kv_node_live(node, at, at + 1);
 }
 
 void kv_node_remove(struct kv_node *node, size_t at)
 {
-    ASSERT(node->refs == 1 && at < node->count);
+    ASSERT(at < node->count);
+    node->live -= kv_node_live(node, at, at + 1);
     slots_move(node, at, at + 1);
     node->count--;
 }
 
 void kv_node_shift_right(struct kv_node *left, struct kv_node *right, size_t count)
 {
-    ASSERT(left->refs == 1 && right->refs == 1);
     ASSERT(count <= left->count && right->count + count <= KV_NODE_MAX);
+    uint64_t live = kv_node_live(left, left->count - count, left->count);
     slots_move(right, count, 0);
     slots_copy(right, 0, left, left->count - count, count);
-    left->count = (uint16_t)(left->count - count);
-    right->count = (uint16_t)(right->count + count);
+    count_moved(left, right, count, live);
 }
 
 void kv_node_shift_left(struct kv_node *left, struct kv_node *right, size_t count)
 {
-    ASSERT(left->refs == 1 && right->refs == 1);
     ASSERT(count <= right->count && left->count + count <= KV_NODE_MAX);
+    uint64_t live = kv_node_live(right, 0, count);
     slots_copy(left, left->count, right, 0, count);
     slots_move(right, 0, count);
-    left->count = (uint16_t)(left->count + count);
-    right->count = (uint16_t)(right->count - count);
+    count_moved(right, left, count, live);
 }
 
-size_t kv_node_search(const struct kv_node *node, const uint8_t *key, size_t key_len, bool after)
+int kv_place_compare(const struct kv_entry *entry, const struct kv_place *place)
+{
+    if (place->by_lease && entry->lease != place->lease)
+        return entry->lease < place->lease ? -1 : 1;
+    return kv_bytes_compare(kv_entry_key(entry), place->key);
+}
+
+size_t kv_node_search(const struct kv_node *node, const struct kv_place *place, bool after)
 {
     int bound = after ? 1 : 0;
     size_t lo = 0;
     size_t hi = node->count;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (kv_entry_compare(node->entry[mid], key, key_len) < bound)
+        if (kv_place_compare(node->entry[mid], place) < bound)
             lo = mid + 1;
         else
             hi = mid;
@@ -162,44 +135,69 @@ size_t kv_node_search(const struct kv_node *node, const uint8_t *key, size_t key
 
 /* ---- piles ----------------------------------------------------------------------------------- */
 
-void kv_pile_unref(struct kv_pile *pile, struct kv_node *node)
+void kv_pile_add(struct kv_pile *pile, struct kv_node *root)
 {
-    ASSERT(node->refs > 0);
-    if (--node->refs > 0)
+    if (root == NULL)
         return;
-    node->next = pile->first;
+    root->next = pile->first;
     if (pile->first == NULL)
-        pile->last = node;
-    pile->first = node;
+        pile->last = root;
+    pile->first = root;
 }
 
 void kv_pile_take_all(struct kv_pile *pile, struct kv_pile *from)
 {
-    if (from->first == NULL)
-        return;
-    from->last->next = pile->first;
-    if (pile->first == NULL)
-        pile->last = from->last;
-    pile->first = from->first;
+    if (from->chain != NULL && pile->chain != NULL)
+        kv_entry_unref(from->chain);
+    else if (from->chain != NULL)
+        pile->chain = from->chain;
+    if (from->first != NULL) {
+        from->last->next = pile->first;
+        if (pile->first == NULL)
+            pile->last = from->last;
+        pile->first = from->first;
+    }
     *from = (struct kv_pile){0};
 }
 
-static void pile_free_first(struct kv_pile *pile)
+/* One version of the chain; whoever else holds it keeps the rest. */
+static void free_version(struct kv_pile *pile)
 {
-    struct kv_node *node = pile->first;
-    pile->first = node->next;
-    for (size_t i = 0; i < node->count; i++) {
-        if (is_leaf(node))
-            kv_entry_unref(node->entry[i]);
-        else
-            kv_pile_unref(pile, node->child[i]);
-    }
-    mem_free(node);
+    struct kv_entry *entry = pile->chain;
+    bool is_last_reference = entry->refs == 1;
+    pile->chain = is_last_reference ? entry->older : NULL;
+    if (is_last_reference)
+        entry->older = NULL;
+    kv_entry_unref(entry);
 }
 
-bool kv_pile_reap(struct kv_pile *pile, size_t max_nodes)
+/* The last slot of the first node, or the node when it has none. */
+static void free_slot(struct kv_pile *pile)
 {
-    for (size_t i = 0; i < max_nodes && pile->first != NULL; i++)
-        pile_free_first(pile);
-    return pile->first != NULL;
+    struct kv_node *node = pile->first;
+    if (node->count == 0) {
+        pile->first = node->next;
+        mem_free(node);
+        return;
+    }
+    node->count--;
+    if (is_leaf(node)) {
+        pile->chain = node->entry[node->count];
+        return;
+    }
+    kv_pile_add(pile, node->child[node->count]);
+}
+
+bool kv_pile_reap(struct kv_pile *pile, size_t *budget)
+{
+    while (pile->first != NULL || pile->chain != NULL) {
+        if (*budget == 0)
+            return true;
+        --*budget;
+        if (pile->chain != NULL)
+            free_version(pile);
+        else
+            free_slot(pile);
+    }
+    return false;
 }

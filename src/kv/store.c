@@ -1,92 +1,39 @@
 /*
- * The store: what a command does to the index, and the revision rules. Knows nothing of the tree's
- * inside; what is dropped goes to the dump and is freed in slices.
+ * One key's next version, and what that changes: the index, the history, the leases and the sums
+ * that the hash is made of. And what can be asked of a store at once.
  */
 #include "kv/store.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "codec/checksum.h"
 
-/* ---- the dump -------------------------------------------------------------------------------- */
-
-static struct kv_dump *dump_end(struct kv_dump *dump)
-{
-    while (dump->forward != NULL)
-        dump = dump->forward;
-    return dump;
-}
-
-void kv_dump_unref_tree(struct kv_dump *dump, struct kv_node *root)
-{
-    struct kv_dump *end = dump_end(dump);
-    if (root != NULL)
-        kv_pile_unref(&end->pile, root);
-    if (!end->has_store)
-        (void)kv_pile_reap(&end->pile, SIZE_MAX);
-}
-
-void kv_dump_unref(struct kv_dump *dump)
-{
-    while (dump != NULL) {
-        ASSERT(dump->refs > 0);
-        if (--dump->refs > 0)
-            return;
-        ASSERT(dump->pile.first == NULL);
-        struct kv_dump *forward = dump->forward;
-        mem_free(dump);
-        dump = forward;
-    }
-}
-
-/* ---- the store ------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct kv *kv_new(void)
 {
     struct kv *kv = mem_calloc(1, sizeof *kv);
-    kv->dump = mem_calloc(1, sizeof *kv->dump);
-    kv->dump->refs = 1;
-    kv->dump->has_store = true;
+    kv->stamp = mem_calloc(1, sizeof *kv->stamp);
+    kv->stamp->refs = 1;
     kv->revision = 1;
     return kv;
 }
 
-void kv_free(struct kv *kv)
-{
-    if (kv == NULL)
-        return;
-    kv->dump->has_store = false;
-    kv_dump_unref_tree(kv->dump, kv->index.root);
-    kv_dump_unref(kv->dump);
-    mem_free(kv);
-}
-
-void kv_discard(struct kv *kv, struct kv *old)
-{
-    ASSERT(kv != old);
-    struct kv_dump *dump = old->dump;
-    ASSERT(dump->forward == NULL && kv->dump->forward == NULL);
-    dump->has_store = false;
-    dump->forward = kv->dump;
-    kv->dump->refs++;
-    kv_pile_take_all(&kv->dump->pile, &dump->pile);
-    kv_dump_unref_tree(dump, old->index.root);
-    kv_dump_unref(dump);
-    mem_free(old);
-}
-
-bool kv_reap(struct kv *kv, size_t max_nodes)
-{
-    return kv_pile_reap(&kv->dump->pile, max_nodes);
-}
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 uint64_t kv_revision(const struct kv *kv)
 {
     return kv->revision;
 }
 
+uint64_t kv_compact_revision(const struct kv *kv)
+{
+    return kv->compact_revision;
+}
+
 uint64_t kv_count(const struct kv *kv)
 {
-    return kv->count;
+    return index_live(&kv->keys);
 }
 
 uint64_t kv_size_bytes(const struct kv *kv)
@@ -94,103 +41,163 @@ uint64_t kv_size_bytes(const struct kv *kv)
     return kv->size_bytes;
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
-
-struct kv_item kv_entry_item(const struct kv_entry *entry)
+uint64_t kv_history_bytes(const struct kv *kv)
 {
-    return (struct kv_item){.key = entry->bytes,
-                            .key_len = entry->key_len,
-                            .value = entry->bytes + entry->key_len,
-                            .value_len = entry->value_len,
-                            .create_revision = entry->create_revision,
-                            .mod_revision = entry->mod_revision,
-                            .version = entry->version};
+    uint64_t events = kv->history.end - kv->history.first;
+    return kv->entry_memory - kv->live_memory + events * sizeof(void *);
 }
 
-bool kv_get(const struct kv *kv, const uint8_t *key, size_t key_len, struct kv_item *out)
+uint64_t kv_memory_bytes(const struct kv *kv)
+{
+    return sizeof *kv + kv->entry_memory + kv->keys.memory + kv->leases.memory +
+           history_memory(&kv->history) + kv->tickets.memory +
+           2 * kv->tickets.bucket_count * sizeof(void *);
+}
+
+uint64_t kv_hash(const struct kv *kv)
+{
+    uint64_t words[8] = {kv->revision,   kv->compact_revision, kv->keys_sum,    kv->chain,
+                         kv->leases_sum, kv->tickets.sum,      kv->lease_count, kv->tickets.end};
+    return checksum_chain(words, 8, NULL, 0);
+}
+
+uint64_t kv_link(uint64_t chain, uint64_t hash)
+{
+    uint64_t words[2] = {chain, hash};
+    return checksum_chain(words, 2, NULL, 0);
+}
+
+/* ---- versions -------------------------------------------------------------------------------- */
+
+struct kv_place kv_key_place(struct kv_bytes key)
+{
+    return (struct kv_place){.key = key};
+}
+
+struct kv_entry *kv_newest(const struct kv *kv, struct kv_bytes key, struct index_path *path)
+{
+    struct kv_place place = kv_key_place(key);
+    index_find(&kv->keys, &place, false, path);
+    return index_path_match(path, &place);
+}
+
+struct kv_entry *kv_version_at(struct kv_entry *newest, uint64_t revision)
+{
+    struct kv_entry *entry = newest;
+    while (entry != NULL && entry->mod_revision > revision)
+        entry = entry->older;
+    return entry != NULL && entry->version != 0 ? entry : NULL;
+}
+
+bool kv_get(const struct kv *kv, struct kv_bytes key, struct kv_item *out)
 {
     struct index_path path;
-    index_find(&kv->index, key, key_len, &path);
-    const struct kv_entry *entry = index_path_match(&path, key, key_len);
+    const struct kv_entry *entry = kv_version_at(kv_newest(kv, key, &path), UINT64_MAX);
     if (entry != NULL)
-        *out = kv_entry_item(entry);
+        kv_entry_item(entry, out);
     return entry != NULL;
 }
 
-bool kv_seek(const struct kv *kv, const uint8_t *key, size_t key_len, bool after,
-             struct kv_item *out)
+/* Into the sums goes what is there, and out what was. */
+static void count_live(struct kv *kv, const struct kv_entry *old, const struct kv_entry *entry,
+                       uint64_t entry_hash)
 {
-    struct index_path path;
-    index_find(&kv->index, key, key_len, &path);
-    if (after && index_path_match(&path, key, key_len) != NULL)
-        index_path_next(&path);
-    const struct kv_entry *entry = index_path_entry(&path);
-    if (entry != NULL)
-        *out = kv_entry_item(entry);
-    return entry != NULL;
-}
-
-/* ---- writing --------------------------------------------------------------------------------- */
-
-static bool condition_holds(const struct kv_command *command, const struct kv_entry *now)
-{
-    switch (command->condition) {
-    case KV_ALWAYS: return true;
-    case KV_IF_ABSENT: return now == NULL;
-    case KV_IF_MOD_REVISION: return now != NULL && now->mod_revision == command->mod_revision;
-    case KV_IF_PRESENT: return now != NULL;
+    if (old != NULL && old->version != 0) {
+        kv->keys_sum -= kv_entry_hash(old);
+        kv->size_bytes -= (uint64_t)old->key_len + old->value_len;
+        kv->live_memory -= kv_entry_memory(old);
     }
-    UNREACHABLE("condition that kv_command_get lets through");
-}
-
-static struct kv_result result(const struct kv *kv, enum kv_status status, uint64_t mod_revision)
-{
-    return (struct kv_result){
-        .status = status, .revision = kv->revision, .mod_revision = mod_revision};
-}
-
-static struct kv_result put(struct kv *kv, const struct kv_command *command,
-                            struct index_path *path, const struct kv_entry *now)
-{
-    struct kv_entry *entry =
-        kv_entry_new(command->key, command->key_len, command->value, command->value_len);
-    kv->revision++;
-    entry->create_revision = now != NULL ? now->create_revision : kv->revision;
-    entry->mod_revision = kv->revision;
-    entry->version = now != NULL ? now->version + 1 : 1;
-    if (now != NULL) {
-        kv->size_bytes = kv->size_bytes - now->value_len + command->value_len;
-        index_replace(&kv->index, path, entry);
-    } else {
-        kv->size_bytes += command->key_len + command->value_len;
-        kv->count++;
-        index_insert(&kv->index, path, entry);
+    if (entry->version != 0) {
+        kv->keys_sum += entry_hash;
+        kv->size_bytes += (uint64_t)entry->key_len + entry->value_len;
+        kv->live_memory += kv_entry_memory(entry);
     }
-    return result(kv, KV_OK, kv->revision);
 }
 
-static struct kv_result del(struct kv *kv, struct index_path *path, const struct kv_entry *now)
+static void record(struct kv *kv, struct kv_entry *newest, struct kv_entry *entry)
 {
-    if (now == NULL)
-        return result(kv, KV_KEY_NOT_FOUND, 0);
-    kv->revision++;
-    kv->count--;
-    kv->size_bytes -= (uint64_t)now->key_len + now->value_len;
-    index_remove(&kv->index, path);
-    return result(kv, KV_OK, 0);
+    uint64_t hash = kv_entry_hash(entry);
+    kv->entry_memory += kv_entry_memory(entry);
+    count_live(kv, newest, entry, hash);
+    kv->chain = kv_link(kv->chain, hash);
+    history_push(&kv->history, entry);
+    kv_lease_rebind(kv, newest, entry);
 }
 
-struct kv_result kv_apply(struct kv *kv, const uint8_t *command, size_t len)
+void kv_write(struct kv *kv, struct index_path *path, struct kv_entry *newest,
+              struct kv_entry *entry, uint64_t revision)
 {
-    struct kv_command what;
-    if (kv_command_get(command, len, &what) != ERR_OK)
-        return result(kv, KV_COMMAND_INVALID, 0);
-    struct index_path path;
-    index_find(&kv->index, what.key, what.key_len, &path);
-    const struct kv_entry *now = index_path_match(&path, what.key, what.key_len);
-    if (!condition_holds(&what, now))
-        return result(kv, KV_CONDITION_FAILED, now != NULL ? now->mod_revision : 0);
-    if (what.op == KV_OP_PUT)
-        return put(kv, &what, &path, now);
-    return del(kv, &path, now);
+    bool is_there = newest != NULL && newest->version != 0;
+    entry->mod_revision = revision;
+    entry->create_revision = is_there ? newest->create_revision : revision;
+    entry->version = is_there ? newest->version + 1 : 1;
+    record(kv, newest, entry);
+    kv->stamp->changes++;
+    if (newest == NULL)
+        index_insert(&kv->keys, path, entry);
+    else
+        entry->older = index_replace(path, entry);
+}
+
+void kv_write_tombstone(struct kv *kv, struct index_path *path, struct kv_entry *newest,
+                        uint64_t revision)
+{
+    ASSERT(newest->version != 0);
+    struct kv_entry *entry = kv_entry_new(kv_entry_key(newest), (struct kv_bytes){0});
+    entry->mod_revision = revision;
+    record(kv, newest, entry);
+    kv->stamp->changes++;
+    entry->older = index_replace(path, entry);
+}
+
+/* ---- history --------------------------------------------------------------------------------- */
+
+uint64_t kv_history_first(const struct kv *kv)
+{
+    return history_search(&kv->history, kv->history.first, kv->compact_revision);
+}
+
+uint64_t kv_history_end(const struct kv *kv)
+{
+    return kv->history.end;
+}
+
+enum err kv_history_find(const struct kv *kv, uint64_t revision, uint64_t *position)
+{
+    if (revision < kv->compact_revision)
+        return ERR_NOT_FOUND;
+    *position = history_search(&kv->history, kv->history.first, revision);
+    return ERR_OK;
+}
+
+void kv_history_at(const struct kv *kv, uint64_t position, struct kv_event *out)
+{
+    const struct kv_entry *entry = history_at(&kv->history, position);
+    ASSERT(entry->mod_revision >= kv->compact_revision);
+    *out = (struct kv_event){0};
+    kv_entry_item(entry, &out->item);
+    const struct kv_entry *prev = entry->older;
+    bool may_show = entry->mod_revision > kv->compact_revision;
+    if (may_show && prev != NULL && prev->version != 0) {
+        out->has_prev = true;
+        kv_entry_item(prev, &out->prev);
+    }
+    out->last_of_revision =
+        position + 1 == kv->history.end ||
+        history_at(&kv->history, position + 1)->mod_revision != entry->mod_revision;
+}
+
+/* ---- tickets --------------------------------------------------------------------------------- */
+
+bool kv_ticket_get(const struct kv *kv, struct kv_bytes ticket, struct kv_ticket *out)
+{
+    const struct ticket *found = tickets_find(&kv->tickets, ticket);
+    if (found != NULL)
+        *out = found->is;
+    return found != NULL;
+}
+
+uint64_t kv_ticket_last(const struct kv *kv)
+{
+    return kv->tickets.end > 0 ? kv->tickets.end - 1 : 0;
 }

@@ -1,31 +1,97 @@
-/* What store.c and snapshot.c share: the inside of a store and where dropped trees go. */
+/* The inside of a store, and what its files offer each other. */
 #ifndef KV_STORE_H
 #define KV_STORE_H
 
+#include "kv/history.h"
 #include "kv/index.h"
-#include "kv/kv.h"
+#include "kv/ticket.h"
 
-/* Where the trees of a store and of its views end. It outlives the store as long as a view is
- * open; after kv_discard everything goes on to the store that took over. */
-struct kv_dump {
-    uint32_t refs;  /* the store, views, and dumps that forward here */
-    bool has_store; /* false: nobody will call kv_reap */
-    struct kv_pile pile;
-    struct kv_dump *forward; /* one reference; NULL: ends here */
+/* Tells cursors whether a path that they remember is still good. It outlives the store as long as
+ * a cursor holds it, so that its address cannot be taken for another's. */
+struct kv_stamp {
+    uint32_t refs;
+    uint64_t changes; /* of the shape of the index */
 };
 
 struct kv {
-    struct index index;
-    struct kv_dump *dump;
+    struct index keys;   /* the newest version of each key; one reference each */
+    struct index leases; /* kv/lease.c says what is in it */
+    struct history history;
+    struct tickets tickets;
+    struct kv_stamp *stamp;
+    struct kv_view *view; /* NULL: none is open. Borrowed */
+    uint32_t view_number; /* of the last one */
     uint64_t revision;
-    uint64_t count;
-    uint64_t size_bytes;
+    uint64_t compact_revision;
+    uint64_t size_bytes;   /* keys and values that are there */
+    uint64_t entry_memory; /* of all versions, tombstones and leases */
+    uint64_t live_memory;  /* of these the newest versions of keys that are there */
+    uint64_t lease_count;
+    uint64_t lease_changes;
+    uint64_t keys_sum; /* of the hashes of the newest versions of keys that are there */
+    uint64_t leases_sum;
+    uint64_t chain; /* of the hashes of all events */
+    struct kv_pile pile;
+    struct kv *dropped; /* stores whose history and tickets are to be freed */
+    struct kv *next_dropped;
 };
 
-/* Drops one reference to a tree (NULL is none); in one go only if nobody is there to reap. */
-void kv_dump_unref_tree(struct kv_dump *dump, struct kv_node *root);
-void kv_dump_unref(struct kv_dump *dump);
-/* What a caller may see of an entry. Borrowed from it. */
-struct kv_item kv_entry_item(const struct kv_entry *entry);
+/* ---- store.c: one key ------------------------------------------------------------------------ */
+
+struct kv_place kv_key_place(struct kv_bytes key);
+/* The newest version, a tombstone too; path is where it is or would be. */
+struct kv_entry *kv_newest(const struct kv *kv, struct kv_bytes key, struct index_path *path);
+/* The version that was there at a revision; NULL: none, or a tombstone. UINT64_MAX: newest. */
+struct kv_entry *kv_version_at(struct kv_entry *newest, uint64_t revision);
+/* Puts the next version of a key in at path (where `newest` is, if not NULL): entry's key, value
+ * and lease are given, the lease exists. One reference to entry goes to the store. */
+void kv_write(struct kv *kv, struct index_path *path, struct kv_entry *newest,
+              struct kv_entry *entry, uint64_t revision);
+/* The same with a tombstone; newest is there. path stays valid. */
+void kv_write_tombstone(struct kv *kv, struct index_path *path, struct kv_entry *newest,
+                        uint64_t revision);
+uint64_t kv_link(uint64_t chain, uint64_t hash);
+
+/* ---- range.c --------------------------------------------------------------------------------- */
+
+bool kv_keys_contain(const struct kv_keys *keys, struct kv_bytes key);
+/* The first position of the range. */
+void kv_keys_begin(const struct kv *kv, const struct kv_keys *keys, struct index_path *path);
+/* The newest version at path or behind if the range still has it (tombstones too), else NULL. */
+struct kv_entry *kv_keys_at(const struct kv_keys *keys, struct index_path *path);
+enum kv_status kv_revision_check(const struct kv *kv, uint64_t revision);
+/* As kv_range_all, the revision was checked; 0 = newest, what the command at work has written
+ * included. */
+void kv_range_fill(const struct kv *kv, const struct kv_range *range, struct kv_reply *reply);
+void kv_reply_add_item(struct kv_reply *reply, struct kv_entry *entry, size_t *cap);
+
+/* ---- txn.c: one operation, a transaction or not; it has passed kv_command_check ----------------
+ */
+
+/* *succeeded: carried out, and if a transaction, its compares held. */
+enum kv_status kv_op_apply(struct kv *kv, const struct kv_op *op, struct kv_reply *reply,
+                           bool *succeeded);
+
+/* ---- lease.c --------------------------------------------------------------------------------- */
+
+struct kv_entry *kv_lease_find(const struct kv *kv, uint64_t id);
+void kv_lease_add(struct kv *kv, uint64_t id, uint64_t ttl_s, uint64_t remaining_s);
+/* It has no keys. */
+void kv_lease_remove(struct kv *kv, struct kv_entry *lease);
+void kv_lease_set_remaining(struct kv *kv, struct kv_entry *lease, uint64_t remaining_s);
+/* The newest version of a key takes the place of `old` (NULL: none, or not bound). */
+void kv_lease_rebind(struct kv *kv, struct kv_entry *old, struct kv_entry *entry);
+/* The first key of the lease; NULL: none. */
+struct kv_entry *kv_lease_first_key(const struct kv *kv, uint64_t id);
+/* The lease with the lowest id >= id; NULL: none. */
+struct kv_entry *kv_lease_at_or_after(const struct kv *kv, uint64_t id);
+struct kv_lease_info kv_lease_describe(const struct kv_entry *lease);
+
+/* ---- view.c: what an open view is told before it is changed ------------------------------------
+ */
+
+void kv_view_before_lease(struct kv *kv, struct kv_entry *lease);
+void kv_view_on_new_lease(struct kv *kv, struct kv_entry *lease);
+void kv_view_before_ticket(struct kv *kv, const struct ticket *ticket);
 
 #endif

@@ -192,18 +192,36 @@ static uint64_t mix_ids(uint64_t hash, const struct floe_ids *ids)
     return hash;
 }
 
-/* Of everything that the log makes: the store, the members, the configuration. */
-static uint64_t state_hash(const struct node *node)
+/* Of what is in the store, read as everybody reads it; its own hash may be wrong. */
+static uint64_t store_hash(struct world *world, const struct kv *kv)
 {
-    uint64_t hash = mix(kv_revision(node->kv), kv_count(node->kv));
+    static const uint8_t first[1] = {0};
+    struct kv_keys all = {.extent = KV_FROM_KEY, .key = {first, 1}};
+    struct kv_cursor *cursor;
     struct kv_item item;
-    bool more = kv_seek(node->kv, (const uint8_t *)"", 0, false, &item);
-    while (more) {
-        hash = mix_bytes(hash, item.key, item.key_len);
-        hash = mix_bytes(hash, item.value, item.value_len);
-        hash = mix(mix(mix(hash, item.create_revision), item.mod_revision), item.version);
-        more = kv_seek(node->kv, item.key, item.key_len, true, &item);
+    uint64_t hash = mix(kv_revision(kv), kv_count(kv));
+    size_t budget = SIZE_MAX;
+    if (kv_cursor_open(kv, &all, 0, false, &cursor) != KV_OK) {
+        check_fail(world, "the newest revision cannot be read");
+        return hash;
     }
+    while (kv_cursor_next(kv, cursor, &budget, &item) == KV_STEP_ITEM) {
+        hash = mix_bytes(hash, item.key.data, item.key.len);
+        hash = mix_bytes(hash, item.value.data, item.value.len);
+        hash = mix(mix(mix(hash, item.create_revision), item.mod_revision), item.version);
+        hash = mix(hash, item.lease);
+    }
+    kv_cursor_free(cursor);
+    struct kv_lease_info lease = {.id = 0};
+    while (lease.id < UINT64_MAX && kv_lease_seek(kv, lease.id + 1, &lease))
+        hash = mix(mix(mix(mix(hash, lease.id), lease.ttl_s), lease.remaining_s), lease.key_count);
+    return mix(mix(hash, kv_compact_revision(kv)), kv_hash(kv));
+}
+
+/* Of everything that the log makes: the store, the members, the configuration. */
+static uint64_t state_hash(struct world *world, const struct node *node)
+{
+    uint64_t hash = store_hash(world, node->kv);
     for (size_t i = 0; i < node->members.count; i++) {
         const struct member *member = &node->members.list[i];
         hash = mix(hash, member->id);
@@ -233,7 +251,7 @@ static void check_applied(struct world *world, struct machine *machine)
         place->term = own;
         place->machine = machine->id;
     }
-    uint64_t hash = state_hash(node);
+    uint64_t hash = state_hash(world, node);
     struct check_place *place = place_at(&world->check, node->applied);
     if (place->hash != 0 && place->hash != hash)
         check_fail(world, "members %u and %u differ in their state at %" PRIu64, machine->id,

@@ -63,7 +63,7 @@ static void find_place(struct world *world, struct machine *machine)
     if (next < 2)
         next = 2;
     if (kv_history_find(kv, next, &watcher->position) != ERR_OK) {
-        world->events.jumped++;
+        world->counts.watch_jumps++;
         next = kv_compact_revision(kv);
         if (kv_history_find(kv, next, &watcher->position) != ERR_OK)
             check_fail(world, "member %u has no history from its compact revision %" PRIu64 " on",
@@ -93,7 +93,7 @@ static void read_event(struct world *world, struct machine *machine)
     struct watcher *watcher = &machine->watcher;
     struct kv_event event;
     kv_history_at(machine->node->kv, watcher->position++, &event);
-    world->events.read++;
+    world->counts.watched++;
     uint64_t revision = event.item.mod_revision;
     if (revision != watcher->revision + 1)
         check_fail(world, "member %u has an event of revision %" PRIu64 " behind those of %" PRIu64,

@@ -24,8 +24,6 @@ struct watcher { /* of one machine */
 struct events {
     uint64_t *hash; /* by revision; 0: not read yet */
     size_t count;
-    uint64_t read;
-    uint64_t jumped; /* times that a watcher was too old */
 };
 
 void events_deinit(struct events *events);

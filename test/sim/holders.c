@@ -86,6 +86,7 @@ static void ask_revoke(struct machine *machine, struct holder *holder)
 static void ask(struct world *world, struct machine *machine, struct holder *holder)
 {
     holder->token = ++world->holders.last_token;
+    holder->asked_us = world->now_us;
     if (holder->does != HOLDER_HOLDS) {
         ask_grant(world, machine, holder);
     } else if (holder->renewals == 0) {
@@ -113,7 +114,7 @@ static bool lets_run_out(struct world *world, struct holder *holder)
         return false;
     if (world->now_us < holder->promised_us)
         return true;
-    world->holders.ran_out++;
+    world->counts.leases_ended++;
     holder->does = HOLDER_RESTS;
     return false;
 }
@@ -140,7 +141,6 @@ void holders_event(struct world *world, unsigned number, uint64_t step)
             return;
         }
         holder->machine = up[below(world, count)];
-        holder->asked_us = world->now_us;
     }
     struct machine *machine = &world->machine[holder->machine];
     struct event again = {.kind = EVENT_HOLDER, .a = number, .b = step};
@@ -153,7 +153,7 @@ void holders_event(struct world *world, unsigned number, uint64_t step)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* By the fastest clock. The time counts from when the holder asked. */
+/* By the fastest clock. The time counts from when the member was asked. */
 static void promise(const struct world *world, struct holder *holder)
 {
     uint64_t us = holder->ttl_s * 1000000 * 1000000 / (1000000 + world->plan.clock_spread_ppm);
@@ -169,7 +169,7 @@ static void answered(struct world *world, struct holder *holder, const struct no
     case HOLDER_GRANTS:
         holder->does = ok ? HOLDER_HOLDS : HOLDER_RESTS;
         holder->granted = result->index;
-        world->holders.granted += ok;
+        world->counts.leases_granted += ok;
         if (ok)
             promise(world, holder);
         return;
@@ -178,7 +178,7 @@ static void answered(struct world *world, struct holder *holder, const struct no
         if (!ok)
             return;
         if (result->lease_known) {
-            world->holders.renewed++;
+            world->counts.leases_renewed++;
             promise(world, holder);
         } else {
             if (world->now_us < holder->promised_us)
@@ -189,11 +189,18 @@ static void answered(struct world *world, struct holder *holder, const struct no
         return;
     case HOLDER_REVOKES:
         holder->does = HOLDER_RESTS;
-        world->holders.revoked += ok;
+        world->counts.leases_revoked += ok;
         return;
     case HOLDER_RESTS:
     case HOLDER_HOLDS: return;
     }
+}
+
+/* Mostly in good time; the later ones come after checkpoints, and some too late. */
+static uint64_t pause_us(struct world *world, const struct holder *holder)
+{
+    uint64_t tenth_us = 100000 * (holder->ttl_s > 0 ? holder->ttl_s : 1);
+    return tenth_us * (below(world, 2) == 0 ? 3 : 1 + below(world, 10));
 }
 
 static void take(struct world *world, const struct node_result *result)
@@ -208,7 +215,7 @@ static void take(struct world *world, const struct node_result *result)
                    "holder has outcome=%d lease=%" PRIu64 " known=%d until=%" PRIu64,
                    (int)result->outcome, holder->lease, result->lease_known,
                    holder->promised_us / 1000);
-        again_in(world, i, 1000000 * (holder->ttl_s > 0 ? holder->ttl_s : 1) / 3);
+        again_in(world, i, pause_us(world, holder));
     }
 }
 
@@ -241,6 +248,8 @@ void holders_check(struct world *world, const struct machine *machine)
         struct kv_item item;
         struct kv_lease_info info;
         key_of(holder, text, sizeof text, &key);
+        if (kv_lease_get(node->kv, holder->lease, &info) && info.remaining_s != 0)
+            world->counts.checkpoints++;
         if (!kv_lease_get(node->kv, holder->lease, &info))
             check_fail(world,
                        "lease %" PRIu64 " has ended at member %u %" PRIu64 " us before its time",

@@ -39,7 +39,6 @@ struct holders {
     uint64_t last_token;
     uint64_t last_lease;
     struct holder holder[SIM_HOLDERS];
-    uint64_t granted, renewed, ran_out, revoked; /* counts */
 };
 
 void holders_start(struct world *world);

@@ -75,6 +75,13 @@ static void add_counts(const struct counts *one)
     total.refused += one->refused;
     total.members_added += one->members_added;
     total.members_removed += one->members_removed;
+    total.leases_granted += one->leases_granted;
+    total.leases_renewed += one->leases_renewed;
+    total.leases_ended += one->leases_ended;
+    total.leases_revoked += one->leases_revoked;
+    total.checkpoints += one->checkpoints;
+    total.watched += one->watched;
+    total.watch_jumps += one->watch_jumps;
     total.virtual_us += one->virtual_us;
 }
 
@@ -131,6 +138,11 @@ static void report(uint64_t seeds, uint64_t failed, double passed_s)
                  " terms with a leader, members added %" PRIu64 " removed %" PRIu64 "\n",
                  total.events, total.turns, total.starts, total.elections, total.members_added,
                  total.members_removed);
+    (void)printf("leases granted %" PRIu64 " renewed %" PRIu64 " ran out %" PRIu64
+                 " given back %" PRIu64 ", seen with a checkpoint %" PRIu64
+                 "; events watched %" PRIu64 ", too old %" PRIu64 "\n",
+                 total.leases_granted, total.leases_renewed, total.leases_ended,
+                 total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps);
     (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64
                  "; histories too complex to judge %" PRIu64 "\nfaults:",
                  total.requests, total.known, total.refused, total.unknown, total_complex);

@@ -58,6 +58,8 @@ struct counts {
     uint64_t events, turns, starts, elections;
     uint64_t requests, known, unknown, refused;
     uint64_t members_added, members_removed;
+    uint64_t leases_granted, leases_renewed, leases_ended, leases_revoked, checkpoints;
+    uint64_t watched, watch_jumps;
     uint64_t virtual_us;
 };
 
