@@ -139,7 +139,7 @@ static void respond_version(struct api_response *out)
 {
     struct api_json json = {0};
     api_json_open(&json, NULL, '{');
-    api_json_str(&json, "etcdserver", V3_SERVER_VERSION); /* etcd's clients choose their ways by it */
+    api_json_str(&json, "etcdserver", V3_SERVER_VERSION); /* by which etcd's clients choose */
     api_json_str(&json, "etcdcluster", V3_CLUSTER_VERSION);
     api_json_str(&json, "floe", FLOE_VERSION);
     api_json_u64(&json, "api", API_REVISION);

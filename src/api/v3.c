@@ -283,7 +283,8 @@ bool v3_next_value(struct api *api, struct v3_call *call)
         call->request = request;
         return true;
     }
-    bool first = call->text_at == 0 || call->is_socket; /* what follows is passed over, as by etcd */
+    bool first =
+        call->text_at == 0 || call->is_socket; /* what follows is passed over, as by etcd */
     call->text_at = call->text.len;
     if (err == ERR_INVALID && first)
         v3_fail_text(api, call, 2, why);
@@ -327,6 +328,12 @@ void v3_read(struct api *api, struct v3_call *call, v3_on_result *on_result, uin
     node_read(api->node, call->token, now_ms);
 }
 
+static bool asks_for_lease_time(const struct v3_call *call)
+{
+    return call->route->handle == v3_handle_keepalive ||
+           call->route->handle == v3_handle_time_to_live;
+}
+
 /* A change of members that does not go is refused in the words of what was asked for. */
 static void refuse(struct api *api, struct v3_call *call, enum node_outcome outcome,
                    uint64_t now_ms)
@@ -337,6 +344,8 @@ static void refuse(struct api *api, struct v3_call *call, enum node_outcome outc
         v3_fail(api, call, V3_LEARNER_NOT_READY);
     else if (outcome == NODE_REFUSED && call->route->handle == v3_handle_transfer)
         v3_fail(api, call, V3_BAD_TRANSFEREE);
+    else if (outcome == NODE_NOT_DONE && asks_for_lease_time(call) && node_leader(api->node) == 0)
+        v3_fail(api, call, V3_NO_LEADER);
     else
         v3_fail(api, call, v3_error_of_outcome(outcome));
 }
@@ -423,8 +432,7 @@ void v3_turn(struct api *api, uint64_t now_ms)
     struct v3 *v3 = api->v3;
     v3->now_ms = now_ms;
     note_leader(api);
-    if (node_life(api->node) != NODE_RUNNING &&
-        (!v3->is_stopped || !TAILQ_EMPTY(&v3->waiting)))
+    if (node_life(api->node) != NODE_RUNNING && (!v3->is_stopped || !TAILQ_EMPTY(&v3->waiting)))
         stop_all(api);
     if (TAILQ_EMPTY(&v3->waiting))
         return;
@@ -471,8 +479,7 @@ static void begin_unary(struct api *api, struct v3_call *call, const char *text,
     char why[V3_WHY_BYTES];
     size_t used = 0;
     void *request = NULL;
-    enum err err =
-        v3_decode(call->route->request, text, len, &used, &call->arena, &request, why);
+    enum err err = v3_decode(call->route->request, text, len, &used, &call->arena, &request, why);
     if (err == ERR_SHORT) { /* no body is an empty object */
         request = v3_arena_alloc(&call->arena, 1, call->route->request->size);
     } else if (err != ERR_OK) {
@@ -495,7 +502,8 @@ static const char *find_header(const struct api_request *request, const char *na
 
 static bool is_upgrade(const struct api_request *request)
 {
-    return request->method == API_GET && strcasecmp(find_header(request, "Upgrade"), "websocket") == 0;
+    return request->method == API_GET &&
+           strcasecmp(find_header(request, "Upgrade"), "websocket") == 0;
 }
 
 /* There are no users, so whoever shows a token shows a wrong one. */
@@ -519,8 +527,8 @@ static void handle_post(struct api *api, struct v3_call *call, const struct api_
     }
 }
 
-void v3_handle(struct api *api, uint64_t token, const struct api_request *request,
-               const char *path, uint64_t now_ms)
+void v3_handle(struct api *api, uint64_t token, const struct api_request *request, const char *path,
+               uint64_t now_ms)
 {
     const struct v3_route *route = v3_route_find(path);
     api->v3->now_ms = now_ms;

@@ -15,10 +15,10 @@ struct v3;
 
 struct v3 *v3_new(void);
 void v3_free(struct api *api); /* of api->v3 */
-/* path: decoded, what follows "/v3/" ("" for /v3 itself). Answers through api_queue_response, now or
- * later. */
-void v3_handle(struct api *api, uint64_t token, const struct api_request *request,
-               const char *path, uint64_t now_ms);
+/* path: decoded, what follows "/v3/" ("" for /v3 itself). Answers through api_queue_response, now
+ * or later. */
+void v3_handle(struct api *api, uint64_t token, const struct api_request *request, const char *path,
+               uint64_t now_ms);
 /* false: the token is not of a call of v3. Otherwise takes what result owns. */
 bool v3_result(struct api *api, struct node_result *result, uint64_t now_ms);
 /* Once a turn, after node_pump: answers what waits for keys to change. */

@@ -7,7 +7,8 @@
 /* A range end that is one NUL byte means no end. */
 struct kv_keys v3_keys(struct v3_bytes key, struct v3_bytes range_end)
 {
-    struct kv_keys keys = {.extent = KV_HALF_OPEN, .key = v3_to_kv(key), .end = v3_to_kv(range_end)};
+    struct kv_keys keys = {
+        .extent = KV_HALF_OPEN, .key = v3_to_kv(key), .end = v3_to_kv(range_end)};
     if (range_end.len == 0)
         keys.extent = KV_ONE_KEY;
     else if (range_end.len == 1 && range_end.data[0] == 0)

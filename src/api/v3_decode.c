@@ -113,6 +113,30 @@ static void loosen(const char *text, size_t len, struct buf *out)
     }
 }
 
+static bool is_cut(const json_error_t *error)
+{
+    return strstr(error->text, "near end of file") != NULL ||
+           json_error_code(error) == json_error_premature_end_of_input;
+}
+
+static enum err not_an_object(const char *text, size_t len, char *why)
+{
+    char c = len > 0 ? *text : '"';
+    const char *kind = NULL;
+    if (c == '[')
+        kind = "array";
+    else if (c == '"')
+        kind = "string";
+    else if (c == '-' || (c >= '0' && c <= '9'))
+        kind = "number";
+    else if (len >= 4 && (memcmp(text, "true", 4) == 0 || memcmp(text, "fals", 4) == 0))
+        kind = "bool";
+    if (kind == NULL)
+        return say(why, "invalid character at the beginning of a value");
+    return say(why, "json: cannot unmarshal %s into Go value of type map[string]json.RawMessage",
+               kind);
+}
+
 /* The first value of text, which is to be an object; null is an empty one. */
 static enum err parse_object(const char *text, size_t len, size_t *used, json_t **out, char *why)
 {
@@ -122,7 +146,7 @@ static enum err parse_object(const char *text, size_t len, size_t *used, json_t 
         return ERR_OK;
     }
     if (len == 0 || *text != '{')
-        return say(why, "a JSON object is wanted");
+        return not_an_object(text, len, why);
     size_t brackets;
     *used = object_length(text, len, &brackets);
     if (brackets > BRACKETS_MAX)
@@ -136,15 +160,31 @@ static enum err parse_object(const char *text, size_t len, size_t *used, json_t 
         buf_deinit(&copy);
     }
     if (*out == NULL)
-        return say(why, "no JSON: %.100s", error.text);
+        return say(why, "%s", is_cut(&error) ? "unexpected EOF" : "invalid character in JSON text");
     return ERR_OK;
 }
 
 /* ---- plain values ---------------------------------------------------------------------------- */
 
-static enum err unwanted(const struct v3_field *field, const char *wanted, char *why)
+static const char *kind_of(const json_t *value)
 {
-    return say(why, "%s: %s is wanted", field->json, wanted);
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: return "object";
+    case JSON_ARRAY: return "array";
+    case JSON_STRING: return "string";
+    case JSON_INTEGER:
+    case JSON_REAL: return "number";
+    case JSON_TRUE:
+    case JSON_FALSE: return "bool";
+    case JSON_NULL: return "null";
+    }
+    return "value";
+}
+
+/* In etcd's words, though nobody should rely on them. */
+static enum err unwanted(const json_t *value, const char *wanted, char *why)
+{
+    return say(why, "json: cannot unmarshal %s into Go value of type %s", kind_of(value), wanted);
 }
 
 /* Digits with a sign, as JSON writes whole numbers, white space around. */
@@ -188,7 +228,8 @@ static enum err decode_number(const struct v3_field *field, const json_t *value,
                             &magnitude);
     }
     if (!good || !fits(field->type == V3_INT64, negative, magnitude))
-        return unwanted(field, "a whole number of 64 bits", why);
+        return json_is_string(value) ? say(why, "invalid character in a whole number")
+                                     : unwanted(value, "int64", why);
     uint64_t bits = negative ? 0 - magnitude : magnitude;
     memcpy(at, &bits, sizeof bits);
     return ERR_OK;
@@ -203,36 +244,37 @@ static enum err decode_enum(const struct v3_field *field, const json_t *value, v
                 number = (int32_t)i;
         }
         if (number < 0)
-            return say(why, "%s: unknown value %.40s for enum %s", field->json,
-                       json_string_value(value), field->values->name);
+            return say(why, "unknown value \"%.40s\" for enum %s", json_string_value(value),
+                       field->values->name);
     } else if (json_is_integer(value) && json_integer_value(value) >= INT32_MIN &&
                json_integer_value(value) <= INT32_MAX) {
         number = (int32_t)json_integer_value(value);
     } else {
-        return unwanted(field, "a name or a number", why);
+        return unwanted(value, field->values->name, why);
     }
     memcpy(at, &number, sizeof number);
     return ERR_OK;
 }
 
-static enum err decode_bytes(const struct v3_field *field, const json_t *value, void *at,
-                             struct v3_arena *arena, char *why)
+static enum err decode_bytes(const json_t *value, void *at, struct v3_arena *arena, char *why)
 {
     struct v3_bytes bytes = {0};
     bool empty_list = json_is_array(value) && json_array_size(value) == 0; /* as Go reads it */
+    if (!empty_list && !json_is_string(value))
+        return unwanted(value, "[]uint8", why);
     if (!empty_list &&
-        (!json_is_string(value) ||
-         !v3_base64_decode(json_string_value(value), json_string_length(value), arena, &bytes)))
-        return unwanted(field, "base64", why);
+        !v3_base64_decode(json_string_value(value), json_string_length(value), arena, &bytes))
+        return say(why, "illegal base64 data");
     memcpy(at, &bytes, sizeof bytes);
     return ERR_OK;
 }
 
-static enum err decode_string(const struct v3_field *field, const json_t *value, void *at,
-                              struct v3_arena *arena, char *why)
+static enum err decode_string(const json_t *value, void *at, struct v3_arena *arena, char *why)
 {
-    if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
-        return unwanted(field, "a string without NUL", why);
+    if (!json_is_string(value))
+        return unwanted(value, "string", why);
+    if (strlen(json_string_value(value)) != json_string_length(value))
+        return say(why, "a string holds a NUL");
     const char *text =
         (const char *)v3_arena_copy(arena, json_string_value(value), json_string_length(value))
             .data;
@@ -240,10 +282,10 @@ static enum err decode_string(const struct v3_field *field, const json_t *value,
     return ERR_OK;
 }
 
-static enum err decode_bool(const struct v3_field *field, const json_t *value, void *at, char *why)
+static enum err decode_bool(const json_t *value, void *at, char *why)
 {
     if (!json_is_boolean(value))
-        return unwanted(field, "true or false", why);
+        return unwanted(value, "bool", why);
     bool yes = json_is_true(value);
     memcpy(at, &yes, sizeof yes);
     return ERR_OK;
@@ -270,9 +312,9 @@ static enum err add_task(struct decoder *decoder, const struct v3_field *field,
                          const json_t *object, void *to, size_t depth)
 {
     if (!json_is_object(object))
-        return unwanted(field, "an object", decoder->why);
+        return unwanted(object, "map[string]json.RawMessage", decoder->why);
     if (depth >= V3_DEPTH_MAX)
-        return say(decoder->why, "%s: nested too deep", field->json);
+        return say(decoder->why, "%s is nested too deep", field->json);
     struct task *task = v3_arena_alloc(decoder->arena, 1, sizeof *task);
     *task = (struct task){field->message, object, to, depth, decoder->first};
     decoder->first = task;
@@ -292,20 +334,20 @@ static enum err decode_value(struct decoder *decoder, const struct v3_field *fie
                              const json_t *value, void *at, size_t depth)
 {
     switch (field->type) {
-    case V3_BOOL: return decode_bool(field, value, at, decoder->why);
+    case V3_BOOL: return decode_bool(value, at, decoder->why);
     case V3_INT64:
     case V3_UINT64: return decode_number(field, value, at, decoder->why);
     case V3_ENUM:
     case V3_ENUM_LIST: return decode_enum(field, value, at, decoder->why);
     case V3_STRING:
-    case V3_STRING_LIST: return decode_string(field, value, at, decoder->arena, decoder->why);
+    case V3_STRING_LIST: return decode_string(value, at, decoder->arena, decoder->why);
     case V3_BYTES:
-    case V3_BYTES_LIST: return decode_bytes(field, value, at, decoder->arena, decoder->why);
+    case V3_BYTES_LIST: return decode_bytes(value, at, decoder->arena, decoder->why);
     case V3_MESSAGE: return decode_message(decoder, field, value, at, depth);
     case V3_MESSAGE_LIST: return add_task(decoder, field, value, at, depth);
     case V3_UINT32: break; /* in answers only */
     }
-    return unwanted(field, "nothing", decoder->why);
+    return unwanted(value, "nothing", decoder->why);
 }
 
 static size_t element_size(const struct v3_field *field)
@@ -321,7 +363,7 @@ static enum err decode_list(struct decoder *decoder, const struct v3_field *fiel
                             const json_t *value, uint8_t *to, size_t depth)
 {
     if (!json_is_array(value))
-        return unwanted(field, "a list", decoder->why);
+        return unwanted(value, "[]json.RawMessage", decoder->why);
     size_t count = json_array_size(value);
     size_t size = element_size(field);
     uint8_t *elements = count > 0 ? v3_arena_alloc(decoder->arena, count, size) : NULL;

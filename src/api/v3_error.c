@@ -2,9 +2,21 @@
 #include "api/v3_internal.h"
 #include "base/assert.h"
 
-enum { CANCELED = 1, UNKNOWN = 2, INVALID = 3, NOT_FOUND = 5, DENIED = 7, EXHAUSTED = 8,
-       PRECONDITION = 9, OUT_OF_RANGE = 11, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14,
-       DATA_LOSS = 15, UNAUTHENTICATED = 16 };
+enum {
+    CANCELED = 1,
+    UNKNOWN = 2,
+    INVALID = 3,
+    NOT_FOUND = 5,
+    DENIED = 7,
+    EXHAUSTED = 8,
+    PRECONDITION = 9,
+    OUT_OF_RANGE = 11,
+    UNIMPLEMENTED = 12,
+    INTERNAL = 13,
+    UNAVAILABLE = 14,
+    DATA_LOSS = 15,
+    UNAUTHENTICATED = 16
+};
 
 static const struct {
     int code;
@@ -26,17 +38,20 @@ static const struct {
     [V3_BAD_URLS] = {INVALID, "etcdserver: given member URLs are invalid"},
     [V3_PEER_URL_EXISTS] = {PRECONDITION, "etcdserver: Peer URLs already exists"},
     [V3_NO_LEARNER] = {PRECONDITION, "etcdserver: can only promote a learner member"},
-    [V3_LEARNER_NOT_READY] = {PRECONDITION, "etcdserver: can only promote a learner member which is "
-                                            "in sync with leader"},
+    [V3_LEARNER_NOT_READY] = {PRECONDITION,
+                              "etcdserver: can only promote a learner member which is "
+                              "in sync with leader"},
     [V3_TOO_MANY_LEARNERS] = {PRECONDITION, "etcdserver: too many learner members in cluster"},
-    [V3_NOT_ENOUGH_MEMBERS] = {PRECONDITION, "etcdserver: re-configuration failed due to not enough "
-                                             "started members"},
+    [V3_NOT_ENOUGH_MEMBERS] = {PRECONDITION,
+                               "etcdserver: re-configuration failed due to not enough "
+                               "started members"},
     [V3_TIMED_OUT] = {UNAVAILABLE, "etcdserver: request timed out"},
     [V3_STOPPED] = {UNAVAILABLE, "etcdserver: server stopped"},
     [V3_UNHEALTHY] = {UNAVAILABLE, "etcdserver: unhealthy cluster"},
     [V3_OVERLOADED] = {EXHAUSTED, "etcdserver: too many requests"},
     [V3_CORRUPT] = {DATA_LOSS, "etcdserver: corrupt cluster"},
     [V3_BAD_TRANSFEREE] = {PRECONDITION, "etcdserver: bad leader transferee"},
+    [V3_NOT_LEADER] = {PRECONDITION, "etcdserver: not leader"},
     [V3_NO_LEADER] = {UNAVAILABLE, "etcdserver: no leader"},
     [V3_AUTH_NOT_ENABLED] = {PRECONDITION, "etcdserver: authentication is not enabled"},
     [V3_NO_ROOT_USER] = {PRECONDITION, "etcdserver: root user does not exist"},

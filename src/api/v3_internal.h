@@ -7,11 +7,11 @@
 #include "api/v3.h"
 #include "api/v3_codec.h"
 
-#define V3_REQUEST_BYTES (1536U * 1024)    /* of a request as protobuf, with what etcd adds to it */
-#define V3_REQUEST_FRAME 18                /* that is what it adds: an id and a tag */
-#define V3_TRANSPORT_BYTES (2048U * 1024)  /* of any message as protobuf */
+#define V3_REQUEST_BYTES (1536U * 1024)   /* of a request as protobuf, with what etcd adds to it */
+#define V3_REQUEST_FRAME 18               /* that is what it adds: an id and a tag */
+#define V3_TRANSPORT_BYTES (2048U * 1024) /* of any message as protobuf */
 #define V3_LEASE_TTL_MAX 9000000000
-#define V3_LEASE_TTL_MIN 2 /* as etcd with its own defaults; elections may want more */
+#define V3_LEASE_TTL_MIN 2  /* as etcd with its own defaults; elections may want more */
 #define V3_SESSION_TTL_S 60 /* of leases that lock and election make themselves */
 #define V3_SESSION_RENEW_MS 15000
 
@@ -44,6 +44,7 @@ enum v3_error {
     V3_CORRUPT,
     V3_BAD_TRANSFEREE,
     V3_NO_LEADER,
+    V3_NOT_LEADER,
     V3_AUTH_NOT_ENABLED,
     V3_NO_ROOT_USER,
     V3_USER_NOT_FOUND,
@@ -94,23 +95,23 @@ struct v3_call {
     struct buf text;     /* streams and WebSockets: what the client said */
     size_t text_at;      /* read up to here */
     v3_on_result *on_result;
-    bool is_stream;   /* the answer is a stream, or a WebSocket */
+    bool is_stream; /* the answer is a stream, or a WebSocket */
     bool is_socket;
     bool is_streaming_begun; /* its head is on its way */
-    bool in_node;     /* the node owes a result */
-    bool is_gone;     /* the client has; waits for the node's result only */
-    bool is_over;     /* nothing comes after message */
-    bool is_making;   /* the next chunk is being made: nobody needs to be woken */
-    bool is_waiting;  /* in v3->waiting */
-    struct buf message; /* of a stream: to be sent */
+    bool in_node;            /* the node owes a result */
+    bool is_gone;            /* the client has; waits for the node's result only */
+    bool is_over;            /* nothing comes after message */
+    bool is_making;          /* the next chunk is being made: nobody needs to be woken */
+    bool is_waiting;         /* in v3->waiting */
+    struct buf message;      /* of a stream: to be sent */
     /* of the handlers */
-    uint64_t id;           /* a lease */
+    uint64_t id; /* a lease */
     uint64_t ttl;
-    uint64_t revision;     /* lock: my create revision */
-    struct v3_bytes key;   /* lock: mine */
+    uint64_t revision;      /* lock: my create revision */
+    struct v3_bytes key;    /* lock: mine */
     struct v3_bytes before; /* lock: whose end is awaited */
     uint64_t before_revision;
-    uint64_t sent_revision; /* observe */
+    uint64_t sent_revision; /* observe: last told; campaign: of the answer */
     floe_id member;
     unsigned tries;
     bool renews; /* lock: the lease is the call's own while it waits */
@@ -124,9 +125,9 @@ struct v3_call {
 };
 
 struct v3 {
-    struct v3_call *calls; /* uthash */
+    struct v3_call *calls;         /* uthash */
     TAILQ_HEAD(, v3_call) waiting; /* for the store to change */
-    uint64_t seen_end;        /* of the history */
+    uint64_t seen_end;             /* of the history */
     uint64_t seen_generation;
     uint64_t now_ms;
     uint64_t renew_ms; /* when leases of waiting calls are renewed next */

@@ -96,9 +96,9 @@ static void on_delete(struct api *api, struct v3_call *call, const struct node_r
 void v3_handle_delete_range(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     const struct v3_delete_range_request *request = call->request;
-    struct kv_op op = {.type = KV_OP_DELETE,
-                       .del = {.keys = v3_keys(request->key, request->range_end),
-                               .want_prev = request->prev_kv}};
+    struct kv_op op = {
+        .type = KV_OP_DELETE,
+        .del = {.keys = v3_keys(request->key, request->range_end), .want_prev = request->prev_kv}};
     api->v3->counts.deletes++;
     if (request->key.len == 0)
         v3_fail(api, call, V3_NO_KEY);

@@ -1,7 +1,6 @@
 /* Leases: lease/grant, revoke, timetolive, leases and their /kv/lease aliases, lease/keepalive. */
 #include "api/v3_internal.h"
 
-
 /* ---- grant, revoke --------------------------------------------------------------------------- */
 
 static void on_granted(struct api *api, struct v3_call *call, const struct node_result *result,

@@ -1,7 +1,7 @@
 /*
- * lock/... and election/...: a queue of keys under "name/", each bound to a lease and named by it in
- * hex; whose create revision is the lowest has the lock, or leads. Who waits looks only at the key
- * before his own.
+ * lock/... and election/...: a queue of keys under "name/", each bound to a lease and named by it
+ * in hex; whose create revision is the lowest has the lock, or leads. Who waits looks only at the
+ * key before his own.
  */
 #include "api/v3_internal.h"
 
@@ -77,7 +77,8 @@ static void answer_first(struct api *api, struct v3_call *call)
                                    .key = call->key,
                                    .rev = (int64_t)call->revision,
                                    .lease = (int64_t)call->id};
-    struct v3_campaign_response response = {.header = v3_header_now(api, call), .leader = &leader};
+    struct v3_campaign_response response = {.header = v3_header(api, call, call->sent_revision),
+                                            .leader = &leader};
     v3_answer(api, call, &v3_message_campaign_response, &response);
 }
 
@@ -144,10 +145,9 @@ static void stand_again(struct api *api, struct v3_call *call, const struct kv_r
         bool same = value.len == item.value.len &&
                     (value.len == 0 || memcmp(value.data, item.value.data, value.len) == 0);
         struct v3_leader_key mine = {.key = call->key, .rev = (int64_t)call->revision};
-        struct kv_op put = {.type = KV_OP_PUT,
-                            .put = {.key = v3_to_kv(call->key),
-                                    .value = v3_to_kv(value),
-                                    .lease = call->id}};
+        struct kv_op put = {
+            .type = KV_OP_PUT,
+            .put = {.key = v3_to_kv(call->key), .value = v3_to_kv(value), .lease = call->id}};
         if (!same) {
             write_if_mine(api, call, &put, &mine, on_value_told, now_ms);
             return;
@@ -159,6 +159,7 @@ static void stand_again(struct api *api, struct v3_call *call, const struct kv_r
 static void on_entered(struct api *api, struct v3_call *call, const struct node_result *result,
                        uint64_t now_ms)
 {
+    call->sent_revision = result->kv.revision;
     if (result->kv.status == KV_LEASE_NOT_FOUND) {
         v3_fail(api, call, V3_LOCK_NO_LEASE);
     } else if (result->kv.status != KV_OK) {

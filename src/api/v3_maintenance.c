@@ -12,6 +12,14 @@ static bool is_learner(const struct node_status *status)
     return false;
 }
 
+/* What compaction would leave, about. */
+static uint64_t in_use(const struct kv *kv)
+{
+    uint64_t all = kv_memory_bytes(kv);
+    uint64_t old = kv_history_bytes(kv);
+    return all > old ? all - old : all;
+}
+
 void v3_handle_status(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     const struct kv *kv = node_kv(api->node);
@@ -27,7 +35,7 @@ void v3_handle_status(struct api *api, struct v3_call *call, uint64_t now_ms)
         .raft_applied_index = status.applied,
         .errors = &no_leader,
         .errors_count = status.leader == 0,
-        .db_size_in_use = (int64_t)kv_size_bytes(kv),
+        .db_size_in_use = (int64_t)in_use(kv),
         .is_learner = is_learner(&status),
     };
     node_status_deinit(&status);
@@ -101,19 +109,24 @@ static void on_transferred(struct api *api, struct v3_call *call, const struct n
 {
     (void)result;
     (void)now_ms;
-    struct v3_only_header response = {.header = v3_header(api, call, 0)};
-    v3_answer(api, call, &v3_message_only_header, &response);
+    struct v3_nothing nothing = {0};
+    v3_answer(api, call, &v3_message_nothing, &nothing);
 }
 
 void v3_handle_transfer(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     const struct v3_move_leader_request *request = call->request;
     struct node_status status = node_status(api->node, now_ms);
+    bool leads = status.leader == status.id;
     bool is_voter = false;
     for (size_t i = 0; i < status.member_count; i++)
-        is_voter = is_voter || (status.members[i].id == request->target_id &&
-                                !status.members[i].learner);
+        is_voter =
+            is_voter || (status.members[i].id == request->target_id && !status.members[i].learner);
     node_status_deinit(&status);
+    if (!leads) {
+        v3_fail(api, call, V3_NOT_LEADER);
+        return;
+    }
     if (!is_voter) {
         v3_fail(api, call, V3_BAD_TRANSFEREE);
         return;

@@ -392,16 +392,19 @@
     M(resign_request, "ResignRequest")                           \
     M(proclaim_request, "ProclaimRequest")
 
-/* E(C name, names of 0, 1, ...) */
-#define V3_ENUMS(E)                                                 \
-    E(sort_order, "NONE", "ASCEND", "DESCEND")                      \
-    E(sort_target, "KEY", "VERSION", "CREATE", "MOD", "VALUE")      \
-    E(compare_result, "EQUAL", "GREATER", "LESS", "NOT_EQUAL")      \
-    E(compare_target, "VERSION", "CREATE", "MOD", "VALUE", "LEASE") \
-    E(watch_filter, "NOPUT", "NODELETE")                            \
-    E(event_type, "PUT", "DELETE")                                  \
-    E(alarm_action, "GET", "ACTIVATE", "DEACTIVATE")                \
-    E(alarm_type, "NONE", "NOSPACE", "CORRUPT")                     \
-    E(permission_type, "READ", "WRITE", "READWRITE")
+/* E(C name, name in the protocol, names of 0, 1, ...) */
+#define V3_ENUMS(E)                                                                              \
+    E(sort_order, "etcdserverpb.RangeRequest_SortOrder", "NONE", "ASCEND", "DESCEND")            \
+    E(sort_target, "etcdserverpb.RangeRequest_SortTarget", "KEY", "VERSION", "CREATE", "MOD",    \
+      "VALUE")                                                                                   \
+    E(compare_result, "etcdserverpb.Compare_CompareResult", "EQUAL", "GREATER", "LESS",          \
+      "NOT_EQUAL")                                                                               \
+    E(compare_target, "etcdserverpb.Compare_CompareTarget", "VERSION", "CREATE", "MOD", "VALUE", \
+      "LEASE")                                                                                   \
+    E(watch_filter, "etcdserverpb.WatchCreateRequest_FilterType", "NOPUT", "NODELETE")           \
+    E(event_type, "mvccpb.Event_EventType", "PUT", "DELETE")                                     \
+    E(alarm_action, "etcdserverpb.AlarmRequest_AlarmAction", "GET", "ACTIVATE", "DEACTIVATE")    \
+    E(alarm_type, "etcdserverpb.AlarmType", "NONE", "NOSPACE", "CORRUPT")                        \
+    E(permission_type, "authpb.Permission_Type", "READ", "WRITE", "READWRITE")
 
 #endif

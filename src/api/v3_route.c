@@ -3,9 +3,18 @@
 
 #include <string.h>
 
-#define UNARY(path, request, handler) {path, &v3_message_##request, handler, false, false}
-#define GUARDED(path, request, handler) {path, &v3_message_##request, handler, false, true}
-#define STREAM(path, request, handler) {path, &v3_message_##request, handler, true, false}
+#define UNARY(path, request, handler)                      \
+    {                                                      \
+        path, &v3_message_##request, handler, false, false \
+    }
+#define GUARDED(path, request, handler)                   \
+    {                                                     \
+        path, &v3_message_##request, handler, false, true \
+    }
+#define STREAM(path, request, handler)                    \
+    {                                                     \
+        path, &v3_message_##request, handler, true, false \
+    }
 
 static const struct v3_route routes[] = {
     GUARDED("kv/range", range_request, v3_handle_range),

@@ -1,7 +1,7 @@
 /*
  * maintenance/snapshot: the keys at one revision, a KeyValue in JSON a line, and the SHA-256 of
- * that. Other than etcd's it is no file of a database; it can be read by people and loaded by lines.
- * Done in slices: first the length is counted, which each message tells, then it is sent.
+ * that. Other than etcd's it is no file of a database; it can be read by people and loaded by
+ * lines. Done in slices: first the length is counted, which each message tells, then it is sent.
  */
 #include "api/v3_internal.h"
 #include "api/v3_sha256.h"
@@ -77,6 +77,7 @@ static void send_hash(struct api *api, struct v3_call *call)
     uint8_t hash[V3_SHA256_BYTES];
     v3_sha256_end(&snapshot->sha, hash);
     snapshot->is_sent = true;
+    snapshot->remaining = 0;
     send_blob(api, call, (struct v3_bytes){hash, sizeof hash});
 }
 
@@ -104,6 +105,7 @@ static enum api_made make(struct api *api, struct v3_call *call, struct evbuffer
         snapshot->remaining += snapshot->blob.len;
         buf_clear(&snapshot->blob);
         snapshot->is_counted = step == KV_STEP_END;
+        snapshot->remaining += snapshot->is_counted ? V3_SHA256_BYTES : 0;
         if (snapshot->is_counted && begin_walk(api, snapshot) != KV_OK)
             v3_fail(api, call, V3_COMPACTED);
     } else if (snapshot->blob.len > 0) {

@@ -3,10 +3,10 @@
 
 #include <stddef.h>
 
-#define V3_NAMES(name, ...) static const char *const names_of_##name[] = {__VA_ARGS__};
+#define V3_NAMES(name, proto, ...) static const char *const names_of_##name[] = {__VA_ARGS__};
 V3_ENUMS(V3_NAMES)
-#define V3_ENUM_OF(name, ...)                                          \
-    static const struct v3_enum enum_##name = {#name, names_of_##name, \
+#define V3_ENUM_OF(name, proto, ...)                                   \
+    static const struct v3_enum enum_##name = {proto, names_of_##name, \
                                                sizeof names_of_##name / sizeof *names_of_##name};
 V3_ENUMS(V3_ENUM_OF)
 

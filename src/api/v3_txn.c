@@ -1,6 +1,6 @@
 /*
- * kv/txn. Both ways a list of transactions that are still to be converted, so that nothing recurses;
- * V3_DEPTH_MAX of the decoder and KV_TXN_DEPTH_MAX bound it.
+ * kv/txn. Both ways a list of transactions that are still to be converted, so that nothing
+ * recurses; V3_DEPTH_MAX of the decoder and KV_TXN_DEPTH_MAX bound it.
  */
 #include "api/v3_internal.h"
 
@@ -30,9 +30,8 @@ static enum verdict judge(const struct v3_compare *from, int64_t number)
         return of_zeros(from->result);
     bool is_plain = from->target != (int32_t)KV_VALUE && from->target != (int32_t)KV_LEASE;
     if (is_plain && number < 0)
-        return from->result == (int32_t)KV_GREATER || from->result == (int32_t)KV_NOT_EQUAL
-                   ? HOLDS
-                   : FAILS;
+        return from->result == (int32_t)KV_GREATER || from->result == (int32_t)KV_NOT_EQUAL ? HOLDS
+                                                                                            : FAILS;
     return DEPENDS;
 }
 
@@ -74,8 +73,7 @@ static bool compares_to_kv(struct v3_arena *arena, const struct to_kv *task, enu
     if (from->compare_count > KV_TXN_OPS_MAX || from->success_count > KV_TXN_OPS_MAX ||
         from->failure_count > KV_TXN_OPS_MAX)
         return false;
-    task->to->compares =
-        v3_arena_alloc(arena, from->compare_count, sizeof *task->to->compares);
+    task->to->compares = v3_arena_alloc(arena, from->compare_count, sizeof *task->to->compares);
     *error = V3_NO_KEY;
     for (size_t i = 0; i < from->compare_count; i++) {
         if (from->compare[i].key.len == 0)
@@ -158,7 +156,8 @@ static struct v3_response_header *inner_header(struct v3_arena *arena, uint64_t 
     return header;
 }
 
-static void put_of_kv(struct v3_arena *arena, const struct kv_reply *from, struct v3_response_op *to)
+static void put_of_kv(struct v3_arena *arena, const struct kv_reply *from,
+                      struct v3_response_op *to)
 {
     to->response_put = v3_arena_alloc(arena, 1, sizeof *to->response_put);
     to->response_put->header = inner_header(arena, from->revision);

@@ -15,7 +15,7 @@
 
 struct v3_watcher {
     int64_t id;
-    struct watcher *watcher; 
+    struct watcher *watcher;
     struct v3_watch *watch;
     bool is_awake;
     bool wants_progress;
@@ -71,7 +71,11 @@ static void put_with_prev(struct buf *out, const struct kv_event *event, bool is
     put_event(out, event, true);
 }
 
-#define FORMS(put) {put, false, false}, {put, true, false}, {put, false, true}, {put, true, true}
+#define FORMS(put)                                               \
+    {put, false, false}, {put, true, false}, {put, false, true}, \
+    {                                                            \
+        put, true, true                                          \
+    }
 static const struct watch_form forms[2][4] = {{FORMS(put_plain)}, {FORMS(put_with_prev)}};
 
 static const struct watch_form *form_of(const struct v3_watch_create_request *request)
@@ -135,7 +139,8 @@ static int64_t free_id(struct v3_watch *watch)
 
 /* ---- notices --------------------------------------------------------------------------------- */
 
-static void put_notice(struct v3_watch *watch, uint64_t revision, struct v3_watch_response *response)
+static void put_notice(struct v3_watch *watch, uint64_t revision,
+                       struct v3_watch_response *response)
 {
     struct notice *notice = mem_calloc(1, sizeof *notice);
     response->header = v3_header(watch->api, watch->call, revision);
@@ -206,8 +211,7 @@ static void create(struct v3_watch *watch, const struct v3_watch_create_request 
     uint64_t from = request->start_revision > 0 ? (uint64_t)request->start_revision : 0;
     if (request->start_revision < 0) /* all there was */
         from = 1;
-    watcher->watcher =
-        watch_add(watch->api->hub, &keys, form_of(request), from, on_wake, watcher);
+    watcher->watcher = watch_add(watch->api->hub, &keys, form_of(request), from, on_wake, watcher);
     on_wake(watcher);
 }
 
@@ -239,7 +243,8 @@ static void send_notice(struct v3_watch *watch, struct evbuffer *out)
     mem_free(notice);
 }
 
-/* The header's revision says how far this watcher has read: who resumes behind it misses nothing. */
+/* The header's revision says how far this watcher has read: who resumes behind it misses nothing.
+ */
 static void send_events(struct v3_watcher *watcher, struct evbuffer *events, struct evbuffer *out)
 {
     struct v3_watch *watch = watcher->watch;
@@ -389,8 +394,9 @@ static enum request next_request(struct api *api, struct v3_call *call)
     char why[V3_WHY_BYTES];
     size_t used = 0;
     void *request = NULL;
-    enum err err = v3_decode(&v3_message_watch_request, (const char *)call->text.data + call->text_at,
-                             call->text.len - call->text_at, &used, &call->arena, &request, why);
+    enum err err =
+        v3_decode(&v3_message_watch_request, (const char *)call->text.data + call->text_at,
+                  call->text.len - call->text_at, &used, &call->arena, &request, why);
     call->request = request;
     call->text_at = err == ERR_OK ? call->text_at + used : call->text.len;
     if (err == ERR_OK)

@@ -14,6 +14,7 @@ struct kv_node {
     char address[300];
     bool stay_learner;
     size_t writes;
+    enum node_life life;
 };
 extern struct kv_node kv_node;
 #define KV_NODE ((struct node *)&kv_node)
