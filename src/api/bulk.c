@@ -252,7 +252,8 @@ static bool on_done(struct api *api, struct api_pending *pending, struct node_re
         api_respond_kv_status(out, result->kv.status, node_kv(api->node));
         return true;
     }
-    put_lines(bulk, result->kv.replies, result->kv.reply_count);
+    bool repeated = result->kv.status == KV_REPEATED; /* its replies are not kept */
+    put_lines(bulk, result->kv.replies, repeated ? 0 : result->kv.reply_count);
     const struct api_request request = {.method = API_POST};
     struct api_call call = {
         .token = pending->token, .now_ms = pending->now_ms, .request = &request};

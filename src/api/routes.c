@@ -73,6 +73,8 @@ const struct api_endpoint api_endpoints[] = {
     {"status", NULL, API_GET, api_status_get, "/status", "", NULL, "200 " JSON,
      "What this member knows of the cluster"},
     {"version", NULL, API_GET, api_version_get, "/version", "", NULL, "200 " JSON, "Versions"},
+    {"metrics", NULL, API_GET, api_metrics_get, "/metrics", "", NULL, "200 text/plain",
+     "State and counts for Prometheus, under etcd's names"},
     {"limits", NULL, API_GET, api_limits_get, "/limits", "", NULL, "200 " JSON, "Every limit"},
     {"openapi.json", NULL, API_GET, api_openapi_get, "/openapi.json", "", NULL, "200 " JSON,
      "This description"},
@@ -169,30 +171,35 @@ static bool refuse_reserved(const struct api_call *call, struct api_response *ou
     return true;
 }
 
+static bool refuse_empty_key(struct api_response *out)
+{
+    api_error_response(out, 400, "empty_key", "a key cannot be empty");
+    return true;
+}
+
 /* Nothing of the table: a key that begins with a word of ours, a member where none can be, a method
  * that is not taken, or nothing at all. */
 static bool refuse(struct api *api, struct api_call *call, struct api_response *out)
 {
+    const struct api_target *target = &call->target;
     enum api_method method = call->request->method;
     char allow[64];
     size_t count = allowed(call, allow, sizeof allow);
-    bool is_word =
-        call->target.route == API_ROUTE_TABLE || call->target.route == API_ROUTE_RESERVED;
-    bool is_read_only = strcmp(allow, "GET, HEAD") == 0;
-    if (is_word && (count == 0 || is_read_only)) {
-        if (method == API_PUT)
-            return refuse_reserved(call, out);
-        if (method == API_POST || method == API_DELETE) /* at the root they mean a member, always */
-            return api_member_handle(api, call, out);
-    }
+    bool is_word = target->route != API_ROUTE_ROOT && target->route != API_ROUTE_KV;
+    bool is_read_only = strcmp(allow, "GET, HEAD") == 0 || strcmp(allow, "GET") == 0;
+    if (target->route == API_ROUTE_KV && target->key.len == 0 && method == API_PUT)
+        return refuse_empty_key(out);
+    if (is_word && method == API_PUT && (count == 0 || !target->has_rest))
+        return refuse_reserved(call, out);
+    if (is_word && (count == 0 || is_read_only) && (method == API_POST || method == API_DELETE))
+        return api_member_handle(api, call, out); /* at the root they mean a member, always */
     if (count > 0)
         api_respond_method(out, allow);
     else if (method == API_OTHER)
         api_respond_method(out, "GET, HEAD");
     else
-        api_error_response(out, 404, "not_found",
-                           "there is nothing at this path; keys that begin "
-                           "with this word are at /kv/KEY");
+        api_error_response(out, 404, "not_found", "there is nothing at this path; keys that begin "
+                                                  "with this word are at /kv/KEY");
     return true;
 }
 

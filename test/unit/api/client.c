@@ -1,11 +1,11 @@
 /* One api, one request at a time. */
 #include "client.h"
 
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include <jansson.h>
 #include <string.h>

@@ -26,7 +26,9 @@ static void test_api_put_to_a_reserved_word_is_refused_and_works_under_kv(void *
         (void)snprintf(target, sizeof target, "/kv/%s", words[i]);
         assert_false(ask(API_PUT, target, "v"));
         expect_key(words[i], strlen(words[i]));
-        if (strcmp(words[i], "kv") == 0)
+        bool has_more = strcmp(words[i], "kv") == 0 || strcmp(words[i], "leases") == 0 ||
+                        strcmp(words[i], "tx") == 0 || strcmp(words[i], "members") == 0;
+        if (has_more)
             continue;
         (void)snprintf(target, sizeof target, "/%s/x", words[i]);
         expect_refusal(API_PUT, target, 400, "reserved");

@@ -1,9 +1,9 @@
 /* One server and the client side of its connections, for the tests of io/http. */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "api/api.h"
 #include "fake_node.h"

@@ -1,9 +1,9 @@
 /* Answers that go on, and WebSockets, over real sockets. */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "fake_api.h"
 #include "http_client.h"

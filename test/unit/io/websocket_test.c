@@ -1,9 +1,9 @@
 /* Frames byte by byte: RFC 6455's own examples, and what it forbids. */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "io/websocket.h"
 
