@@ -26,6 +26,13 @@ from gateway import Recorder
 
 # (scenario, part of the step, part of floe's answer as it is shown, why floe answers otherwise)
 WANTED = [
+    ("", "GET /version", '"etcdserver": "3.4.23", "etcdcluster": "3.4.0", "floe"', "our own version is told as well"),
+    ("", "GET /health", '"health": "', "our own fields, as application/json"),
+    ("http_paths", "POST /v3 ", "404", "Go's multiplexer redirects, we do not"),
+    ("http_paths", "POST /v3//", "404", "Go's multiplexer redirects, we do not"),
+    ("http_paths", "POST /v4/", "bad_member_id", "the root is a store of keys here"),
+    ("learner", "update it", "isLearner", "3.4 forgets that it is a learner; newer ones do not"),
+    ("cluster3_members", "the same address", "Peer URLs already exists", "as newer ones say"),
     ("cluster3_refused", "every member", "true", "etcd's members diverge for good here (its issue 18667)"),
 ]
 

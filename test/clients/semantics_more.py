@@ -53,7 +53,7 @@ def scenario_more_txn_reads(c):
     put(c, "tr/2", "new")
     txn(c, None, [get_op(p, end, limit=2), get_op(p, end, limit=2, sort_order="DESCEND"), get_op(p, end, count_only=True),
                   get_op(p, end, min_mod_revision=c.rev(2)), get_op(p, end, revision=c.rev(1), limit=1),
-                  get_op(p, end, sort_target="VALUE", keys_only=True), get_op("tr/9"), get_op(p, "AA==" and "\0", limit=1)])
+                  get_op(p, end, sort_target="VALUE", keys_only=True), get_op("tr/9")])
     txn(c, [{"key": b64(p), "range_end": b64(end), "target": "MOD", "result": "LESS", "mod_revision": c.rev(2)}], None, [get_op("tr/2")])
     txn(c, [{"key": b64(p), "range_end": b64(end), "target": "VALUE", "result": "NOT_EQUAL", "value": b64("zz")}], [get_op("tr/2")])
     txn(c, [{"key": b64(p), "range_end": b64(end), "target": "LEASE"}], [get_op("tr/3", keys_only=True)])
