@@ -1,5 +1,6 @@
 /* What the node says of itself: health, livez, readyz, status, version. All answered at once. */
 #include "api/internal.h"
+#include "api/v3.h"
 #include "base/assert.h"
 
 #include <inttypes.h>
@@ -142,6 +143,8 @@ static void respond_version(struct api_response *out)
 {
     struct api_json json = {0};
     api_json_open(&json, NULL, '{');
+    api_json_str(&json, "etcdserver", V3_SERVER_VERSION); /* by which etcd's clients choose */
+    api_json_str(&json, "etcdcluster", V3_CLUSTER_VERSION);
     api_json_str(&json, "floe", FLOE_VERSION);
     api_json_u64(&json, "api", API_REVISION);
     api_json_u64(&json, "protocol", PEER_PROTOCOL_VERSION);

@@ -138,6 +138,7 @@ struct api {
     STAILQ_HEAD(, api_queued) ready;
     struct api_streams streams;
     struct watch_hub *hub;
+    struct v3 *v3; /* etcd's API (v3.h) */
     struct api_events *events; /* events.c */
     size_t bulk_bytes;         /* of bodies that are worked off */
 };
@@ -224,6 +225,8 @@ bool api_readyz_get(struct api *api, struct api_call *call, struct api_response 
 bool api_status_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_version_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_limits_get(struct api *api, struct api_call *call, struct api_response *out);
+/* metrics.c */
+bool api_metrics_get(struct api *api, struct api_call *call, struct api_response *out);
 /* openapi.c */
 bool api_openapi_get(struct api *api, struct api_call *call, struct api_response *out);
 

@@ -74,6 +74,8 @@ const struct api_endpoint api_endpoints[] = {
     {"status", NULL, API_GET, api_status_get, "/status", "", NULL, "200 " JSON,
      "What this member knows of the cluster"},
     {"version", NULL, API_GET, api_version_get, "/version", "", NULL, "200 " JSON, "Versions"},
+    {"metrics", NULL, API_GET, api_metrics_get, "/metrics", "", NULL, "200 text/plain",
+     "State and counts for Prometheus, under etcd's names"},
     {"limits", NULL, API_GET, api_limits_get, "/limits", "", NULL, "200 " JSON, "Every limit"},
     {"openapi.json", NULL, API_GET, api_openapi_get, "/openapi.json", "", NULL, "200 " JSON,
      "This description"},

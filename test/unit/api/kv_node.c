@@ -220,6 +220,12 @@ bool node_is_damaged(const struct node *node)
     return false;
 }
 
+enum node_life node_life(const struct node *node)
+{
+    (void)node;
+    return kv_node.life;
+}
+
 floe_id node_leader(const struct node *node)
 {
     (void)node;
