@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/prng.h"
 #include "node/ages.h"
 #include "node/chain.h"
 #include "node/leases.h"
@@ -28,9 +29,12 @@
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
 #define NODE_TRAILING_BYTES_MAX (UINT64_C(32) << 20)
+#define NODE_PEER_QUEUE_BYTES (32u << 20) /* messages to one member */
 #define NODE_RETRY_MS 50u      /* before a refused proposal is tried again */
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
+
+#define ROOM_PATIENCE_MS 1000u  /* a write waits for so long before it is refused: room may come */
 
 #define ROLLED_BACK_FILE "ROLLED_BACK"
 
@@ -168,6 +172,29 @@ struct disk_watch {
     bool silent; /* nothing goes to followers, so that they elect */
 };
 
+/* What is to be written to the log: bytes of records in all, and of the largest one. */
+struct load {
+    uint64_t bytes;
+    uint64_t largest;
+};
+
+/* Room for the log (room.c). */
+struct room {
+    enum node_room own;
+    enum node_room level; /* what counts for requests: the leader's view of all, or the own ... */
+    floe_id who;          /* ... because of this member, ... */
+    uint64_t since_ms;    /* ... which has not been good since */
+    char text[240];       /* for who is refused */
+    char size_text[240];
+    floe_id told_by;      /* the leader that said so last: */
+    enum node_room told;
+    floe_id told_who;
+    bool pressed;         /* growth of no great size found no room */
+    uint64_t retry_ms;    /* nothing is reserved before this */
+    uint64_t snapshot_ms; /* no snapshot is wanted for the room before this */
+    struct load taken;    /* in this turn, and not in the log yet */
+};
+
 /* Hashes of the chain at one index, by member (beats.c). */
 struct beat_vote {
     floe_id id;
@@ -181,7 +208,9 @@ struct beat_votes {
 
 struct beat_peer {
     floe_id id;
-    enum node_disk disk; /* as it said last */
+    enum node_disk disk; /* as it said last ... */
+    enum node_room room;
+    uint64_t heard_ms; /* ... then */
 };
 
 struct beats {
@@ -205,6 +234,14 @@ struct beats {
 struct counted {
     floe_id id;
     floe_index index;
+};
+
+/* An election that does not wait for its time-out (failover.c). */
+struct failover {
+    uint64_t campaign_ms; /* 0: none is due */
+    floe_id lost;         /* the leader whose link broke; 0: none, at the start */
+    unsigned tries;
+    bool started; /* the one at the start was arranged */
 };
 
 enum reseed_stage {
@@ -255,8 +292,15 @@ struct node {
     /* disk_watch.c */
     struct disk_watch disk;
 
+    /* failover.c */
+    struct failover failover;
+    struct prng prng;
+
     /* beats.c */
     struct beats beats;
+
+    /* room.c */
+    struct room room;
 
     /* apply.c */
     struct kv *kv;
@@ -266,6 +310,7 @@ struct node {
     floe_term applied_term;
     struct chain chain;     /* as of applied, or of the snapshot that is being read in */
     uint64_t applied_bytes; /* since the newest snapshot */
+    uint64_t apply_budget;  /* bytes that may still be applied in this turn */
     struct floe_conf_state conf_state; /* as of applied */
     struct members members;            /* as of applied */
 
@@ -309,6 +354,7 @@ struct node {
     floe_index mark_index;     /* of the newest one that the log knows of, whether or not it can */
     floe_index kept_index;     /* the log is kept behind this: the snapshot before; 0 = all of it */
     bool snapshot_wanted; /* before its time: for another member, or to make room on the disk */
+    uint64_t snapshot_retry_ms; /* none is begun before this */
     struct own_snapshot own;
     struct loading loading;
     struct incoming_snapshot incoming;
@@ -335,6 +381,7 @@ struct node {
     uint64_t transfer_sent_ms;
     enum node_life life;
     bool damaged; /* FAILED: the data cannot be trusted */
+    bool foreign; /* it was never of this cluster (history.c) */
     char failure[500];
 };
 
@@ -361,6 +408,12 @@ void durable_start_sync(struct node *node);
 bool durable_release(struct node *node);
 void durable_deinit(struct node *node);
 
+/* failover.c */
+void failover_on_broken(struct node *node, floe_id id);  /* our link to it */
+void failover_on_heard(struct node *node, floe_id from); /* as a leader speaks */
+void failover_on_connected(struct node *node);
+void failover_turn(struct node *node);
+
 /* disk_watch.c */
 void disk_watch_on_wanted(struct node *node);   /* something waits for a sync */
 void disk_watch_on_start(struct node *node);    /* which has been started */
@@ -381,6 +434,24 @@ void beats_on_answer(struct node *node, floe_id from, const uint8_t *data, size_
 void beats_on_applied(struct node *node);
 enum node_disk beats_disk_of(const struct node *node, floe_id id); /* GOOD: it has not said */
 void beats_deinit(struct node *node);
+
+/* room.c */
+void room_turn(struct node *node); /* looks at the room */
+void room_on_told(struct node *node, floe_id leader, uint64_t level, floe_id who);
+bool room_is_mute(const struct node *node);
+/* NULL: a write is taken, or waits for room for a moment; else why it is refused. The text is good
+ * as long as the node. */
+const char *room_refusal(const struct node *node, bool grows);
+bool room_is_growth(const struct kv_command *command);
+const char *room_refusal_of_size(struct node *node); /* for one that alone is too large */
+/* Is there room for a proposal now? Then it counts as taken. */
+bool room_takes(struct node *node, size_t data_bytes, bool grows);
+/* The same for what comes from another member. False: it must not be stepped. */
+bool room_accepts(struct node *node, const struct floe_message *message);
+/* Has the disk said no just now? */
+bool room_was_refused(const struct node *node);
+void room_on_logged(struct node *node); /* what was taken is in the log */
+const char *room_level_name(enum node_room level);
 
 /* apply.c */
 void apply_push(struct node *node, struct floe_message *message); /* takes it over */
@@ -406,6 +477,10 @@ void requests_on_applied(struct node *node, uint64_t seq, struct node_result res
 /* index was applied: proposals that stood there and were not met are proved dead. */
 void requests_on_index(struct node *node, floe_index index);
 void requests_on_snapshot(struct node *node, floe_index index);
+/* A forwarded batch leaves, in this term. */
+void requests_on_forward(struct node *node, const struct floe_message *message, floe_term term);
+/* An entry of a newer term is being applied. */
+void requests_on_term(struct node *node, floe_term term);
 void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len);
 /* Tells the sender of a MsgProp that nothing of it was appended. */
 void requests_refuse_forwarded(struct node *node, const struct floe_message *message);
@@ -509,6 +584,8 @@ enum err reseed_begin(struct node *node, struct buf *why) MUST_USE;
 void reseed_tick(struct node *node);
 /* Does this member not count yet? Then it starts no election. */
 bool reseed_is_mute(const struct node *node);
+/* It counts, but has not been made a voter again. */
+bool reseed_is_learner(const struct node *node);
 /* May the core hear this message? */
 bool reseed_allows(const struct node *node, const struct floe_message *message);
 void reseed_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);

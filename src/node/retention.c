@@ -36,14 +36,15 @@ static bool is_too_large(const struct node *node)
 static uint64_t compact_goal(const struct node *node)
 {
     uint64_t gone = kv_compact_revision(node->kv);
+    uint64_t from = gone > 0 ? gone : 1; /* 1 is the empty store */
     uint64_t last = kv_revision(node->kv);
     uint64_t goal = node->retention.revisions.passed;
-    if (is_too_large(node) && last > gone) {
-        uint64_t step = (last - gone) / STEPS;
-        uint64_t forced = gone + (step > 0 ? step : 1);
+    if (is_too_large(node) && last > from) {
+        uint64_t step = (last - from) / STEPS;
+        uint64_t forced = from + (step > 0 ? step : 1);
         goal = forced > goal ? forced : goal;
     }
-    return goal > gone && goal > 1 && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
+    return goal > from && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
 }
 
 static void maybe_compact(struct node *node)

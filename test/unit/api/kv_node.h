@@ -15,6 +15,7 @@ struct kv_node {
     bool stay_learner;
     size_t writes;
     enum node_life life;
+    size_t fail_after; /* so many writes more are done, then all are NODE_UNKNOWN; 0: never */
 };
 extern struct kv_node kv_node;
 #define KV_NODE ((struct node *)&kv_node)

@@ -82,6 +82,7 @@ static void test_api_member_outcomes_have_their_status(void **state)
         {NODE_NOT_DONE, 503, "not_done"},
         {NODE_UNKNOWN, 504, "outcome_unknown"},
         {NODE_OVERLOADED, 429, "overloaded"},
+        {NODE_NO_ROOM, 507, "no_room"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_false(ask(API_POST, "/4", "a:1"));
