@@ -110,7 +110,8 @@ static void test_api_version_names_the_version(void **state)
     (void)state;
     assert_true(ask(API_GET, "/version", NULL));
     assert_int_equal(answer.status, 200);
-    assert_string_equal(body_text, "{\"floe\":\"0.1.0\",\"api\":1,\"protocol\":1}\n");
+    assert_string_equal(body_text, "{\"etcdserver\":\"3.4.23\",\"etcdcluster\":\"3.4.0\","
+                                   "\"floe\":\"0.1.0\",\"api\":1,\"protocol\":1}\n");
 }
 
 int main(void)
