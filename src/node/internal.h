@@ -8,11 +8,11 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/prng.h"
-#include "node/ages.h"
 #include "node/chain.h"
 #include "node/leases.h"
 #include "node/members.h"
 #include "node/node.h"
+#include "node/retention.h"
 #include "node/waiters.h"
 #include "storage/snapshot_file.h"
 #include "storage/wal.h"
@@ -97,16 +97,6 @@ struct freshness {
     bool asked;
     uint64_t asked_ms; /* when somebody wanted to know last */
     bool under_way;
-    uint64_t next_ms;
-};
-
-/* What of the history and of the tickets is to go, at the leader (retention.c). */
-struct retention {
-    floe_term term; /* in which it was sampled; 0 = not the leader */
-    struct ages revisions;
-    struct ages tickets;
-    uint64_t forgotten; /* tickets up to this are proposed to be forgotten */
-    uint64_t compacted; /* proposed last; it flies until the store says so, too */
     uint64_t next_ms;
 };
 
@@ -502,34 +492,6 @@ void reads_on_state(struct node *node, const struct floe_read_state *state);
 void reads_complete(struct node *node);
 void reads_end_all(struct node *node);
 void reads_on_leader(struct node *node);
-
-/* leases.c */
-void leases_init(struct node *node, uint64_t seed);
-void leases_deinit(struct node *node);
-/* After what came in, before reads are sent. */
-void leases_turn(struct node *node);
-/* Late in the turn: gives the answers. */
-void leases_answer(struct node *node);
-void leases_flush(struct node *node);
-void leases_on_asks(struct node *node, floe_id from, const uint8_t *data, size_t len);
-void leases_on_round(struct node *node, uint64_t round, bool confirmed);
-/* A command was applied that may have changed leases; ours: requests_propose_own made it. */
-void leases_on_applied(struct node *node, const uint8_t *data, size_t len, bool ours);
-uint64_t leases_next_ms(const struct node *node);
-
-/* lease_asks.c */
-void lease_asks_time_out(struct node *node);
-void lease_asks_send(struct node *node); /* to another member that leads */
-void lease_asks_on_note(struct node *node, floe_id from, const uint8_t *data, size_t len);
-void lease_asks_answer(struct node *node, const struct lease_answer *answer);
-/* The first that are unsent are on their way. */
-void lease_asks_mark_sent(struct node *node, uint32_t count);
-void lease_asks_on_leader(struct node *node); /* it is another one: all is asked again */
-void lease_asks_end_all(struct node *node);
-uint64_t lease_asks_next_ms(const struct node *node);
-
-/* retention.c */
-void retention_turn(struct node *node);
 
 /* changes.c */
 /* At the leader, when none is under way. */

@@ -181,7 +181,7 @@ static void compact(struct world *w_, unsigned i)
     struct kv_command command = {.type = KV_COMMAND_COMPACT,
                                  .number = kv_revision(node_kv(w_->node[i]))};
     uint64_t token = ++w_->last_token;
-    node_write(w_->node[i], token, &command, w_->net.now_ms);
+    node_write(w_->node[i], token, &command, false, w_->net.now_ms);
     assert_int_equal(outcome(w_, token), NODE_OK);
 }
 
