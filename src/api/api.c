@@ -3,6 +3,7 @@
  * The table of what each path takes is here; what it means is in the handlers' files.
  */
 #include "api/internal.h"
+#include "api/v3.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -13,6 +14,7 @@ struct api *api_new(struct node *node, const struct api_limits *limits, const st
     api->limits = *limits;
     api->logger = logger;
     api->hub = watch_hub_new(node);
+    api->v3 = v3_new();
     STAILQ_INIT(&api->ready);
     api_streams_init(&api->streams, limits->stream_bytes);
     return api;
@@ -33,6 +35,7 @@ void api_free(struct api *api)
         return;
     api_streams_deinit(api);
     api_events_free(api);
+    v3_free(api);
     watch_hub_free(api->hub);
     while (!STAILQ_EMPTY(&api->ready)) {
         struct api_response response = take_ready(api);
@@ -64,7 +67,12 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
     struct api_problem problem;
     bool answered = true;
     if (api_target_parse(request->target, &call.target, &problem)) {
-        answered = api_routes_handle(api, &call, &response);
+        if (call.target.route == API_ROUTE_V3) {
+            v3_handle(api, token, request, buf_str(&call.target.key), now_ms);
+            answered = false;
+        } else {
+            answered = api_routes_handle(api, &call, &response);
+        }
         api_target_deinit(&call.target);
     } else if (request->method == API_OTHER) { /* OPTIONS *, CONNECT host:port */
         api_respond_method(&response, "GET, HEAD, PUT, POST, DELETE");
@@ -86,6 +94,7 @@ void api_response_deinit(struct api_response *response)
 
 bool api_next_response(struct api *api, struct api_response *out, uint64_t now_ms)
 {
+    v3_turn(api, now_ms);
     if (!STAILQ_EMPTY(&api->ready)) {
         *out = take_ready(api);
         return true;
@@ -93,6 +102,12 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
     struct node_result result;
     bool answered = false;
     while (!answered && node_next_result(api->node, &result)) {
+        if (v3_result(api, &result, now_ms)) {
+            answered = !STAILQ_EMPTY(&api->ready);
+            if (answered)
+                *out = take_ready(api);
+            continue;
+        }
         struct api_pending *pending = NULL;
         HASH_FIND(hh, api->pending, &result.token, sizeof result.token, pending);
         ASSERT_MSG(pending != NULL, "a result without a request, or a second one");

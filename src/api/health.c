@@ -1,5 +1,6 @@
 /* What the node says of itself: health, livez, readyz, status, version. All answered at once. */
 #include "api/internal.h"
+#include "api/v3.h"
 #include "base/assert.h"
 
 #include <inttypes.h>
@@ -142,6 +143,8 @@ static void respond_version(struct api_response *out)
 {
     struct api_json json = {0};
     api_json_open(&json, NULL, '{');
+    api_json_str(&json, "etcdserver", V3_SERVER_VERSION); /* by which etcd's clients choose */
+    api_json_str(&json, "etcdcluster", V3_CLUSTER_VERSION);
     api_json_str(&json, "floe", FLOE_VERSION);
     api_json_u64(&json, "api", API_REVISION);
     api_json_u64(&json, "protocol", PEER_PROTOCOL_VERSION);
@@ -198,6 +201,10 @@ bool api_limits_get(struct api *api, struct api_call *call, struct api_response 
     api_json_u64(&json, "pending_bytes", api->limits.pending_bytes);
     api_json_u64(&json, "connections", api->limits.connections);
     api_json_u64(&json, "request_timeout_ms", api->limits.request_timeout_ms);
+    api_json_u64(&json, "header_bytes", api->limits.header_bytes);
+    api_json_u64(&json, "header_timeout_ms", api->limits.header_timeout_ms);
+    api_json_u64(&json, "body_timeout_ms", api->limits.body_timeout_ms);
+    api_json_u64(&json, "idle_timeout_ms", api->limits.idle_timeout_ms);
     api_json_u64(&json, "stream_bytes", API_STREAM_BYTES);
     api_json_u64(&json, "all_streams_bytes", api->streams.bytes);
     api_json_u64(&json, "heartbeat_ms", API_STREAM_BEAT_MS);

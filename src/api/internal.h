@@ -119,6 +119,7 @@ struct api_pending {
     struct buf ticket;
     struct api_conditions conditions;
     uint64_t number; /* a revision, a lease, an id */
+    uint64_t limit;  /* of a page */
     void *state;     /* owned; free_state gives it back unless done has taken it */
     void (*free_state)(void *state);
     UT_hash_handle hh;
@@ -137,6 +138,7 @@ struct api {
     STAILQ_HEAD(, api_queued) ready;
     struct api_streams streams;
     struct watch_hub *hub;
+    struct v3 *v3; /* etcd's API (v3.h) */
     struct api_events *events; /* events.c */
     size_t bulk_bytes;         /* of bodies that are worked off */
 };
@@ -223,6 +225,8 @@ bool api_readyz_get(struct api *api, struct api_call *call, struct api_response 
 bool api_status_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_version_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_limits_get(struct api *api, struct api_call *call, struct api_response *out);
+/* metrics.c */
+bool api_metrics_get(struct api *api, struct api_call *call, struct api_response *out);
 /* openapi.c */
 bool api_openapi_get(struct api *api, struct api_call *call, struct api_response *out);
 

@@ -17,7 +17,6 @@ static const struct {
     {"v3", API_ROUTE_V3},
     {"v3beta", API_ROUTE_V3},
     {"v3alpha", API_ROUTE_V3},
-    {"metrics", API_ROUTE_RESERVED},
     {"why", API_ROUTE_RESERVED},
     {"auth", API_ROUTE_RESERVED},
     {"ui", API_ROUTE_RESERVED},

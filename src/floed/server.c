@@ -184,6 +184,10 @@ static bool listen_http(struct server *server)
                                 .pending_bytes = conf->limits.pending_bytes,
                                 .connections = conf->limits.connections,
                                 .request_timeout_ms = conf->limits.request_timeout_ms,
+                                .header_bytes = 3 * conf->limits.key_bytes + HEADER_ROOM,
+                                .header_timeout_ms = conf->http.header_timeout_ms,
+                                .body_timeout_ms = conf->http.body_timeout_ms,
+                                .idle_timeout_ms = conf->http.idle_timeout_ms,
                                 .stream_bytes = conf->limits.pending_bytes / 4};
     server->api = api_new(server->node, &limits, server->logger);
     struct http_options options = {.header_timeout_ms = conf->http.header_timeout_ms,

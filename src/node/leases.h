@@ -10,8 +10,6 @@
 
 #include <floe/types.h>
 
-struct node;
-
 /* Asked here; it goes to the leader, again and again until it is answered. */
 struct lease_ask {
     uint64_t seq; /* key; counts up from a number drawn at start */
@@ -76,30 +74,5 @@ struct leases {
     size_t answer_count;
     size_t answer_cap;
 };
-
-/* leases.c */
-void leases_init(struct node *node, uint64_t seed);
-void leases_deinit(struct node *node);
-/* After what came in, before reads are sent. */
-void leases_turn(struct node *node);
-/* Late in the turn: gives the answers. */
-void leases_answer(struct node *node);
-void leases_flush(struct node *node);
-void leases_on_asks(struct node *node, floe_id from, const uint8_t *data, size_t len);
-void leases_on_round(struct node *node, uint64_t round, bool confirmed);
-/* A command was applied that may have changed leases; ours: requests_propose_own made it. */
-void leases_on_applied(struct node *node, const uint8_t *data, size_t len, bool ours);
-uint64_t leases_next_ms(const struct node *node);
-
-/* lease_asks.c */
-void lease_asks_time_out(struct node *node);
-void lease_asks_send(struct node *node); /* to another member that leads */
-void lease_asks_on_note(struct node *node, floe_id from, const uint8_t *data, size_t len);
-void lease_asks_answer(struct node *node, const struct lease_answer *answer);
-/* The first that are unsent are on their way. */
-void lease_asks_mark_sent(struct node *node, uint32_t count);
-void lease_asks_on_leader(struct node *node); /* it is another one: all is asked again */
-void lease_asks_end_all(struct node *node);
-uint64_t lease_asks_next_ms(const struct node *node);
 
 #endif

@@ -1,13 +1,14 @@
 /*
  * What we read of a request ourselves: the target and its query, the conditions, the framing
- * headers, and chunks, which must be judged alike however the bytes are split. An input is a line
- * for the target, lines of headers, an empty line, and a chunked body.
+ * headers, chunks and frames of WebSockets, which must be judged alike however the bytes are split.
+ * An input is a line for the target, lines of headers, an empty line, and a body.
  */
 #include "api/internal.h"
 #include "base/assert.h"
 #include "input.h"
 #include "io/http_check.h"
 #include "io/http_chunk.h"
+#include "io/websocket.h"
 
 #include <event2/http.h>
 #include <event2/http_struct.h>
@@ -48,6 +49,57 @@ static void check_target(const char *text)
     if (!api_target_is_stale(target.query, &stale, &problem))
         check_problem(&problem);
     api_target_deinit(&target);
+}
+
+/* Every parameter is decoded once, and what they say of keys is a range. */
+static void check_params(const char *text)
+{
+    struct api_target target;
+    struct api_params params = {0};
+    struct api_problem problem = {0};
+    if (!api_target_parse(text, &target, &problem))
+        return;
+    if (api_params_parse(target.query, &params, &problem)) {
+        struct api_keys keys = {0};
+        api_keys_of_params(&params, &keys);
+        ASSERT(keys.key.len > 0 && (keys.extent == KV_FROM_KEY || keys.extent == KV_HALF_OPEN));
+        api_keys_deinit(&keys);
+    } else {
+        check_problem(&problem);
+    }
+    api_params_deinit(&params);
+    api_target_deinit(&target);
+}
+
+/* The steps of a WebSocket, the same however the bytes are split. */
+static size_t follow(const uint8_t *bytes, size_t len, size_t piece, struct websocket *ws)
+{
+    struct evbuffer *input = evbuffer_new();
+    size_t sum = 0;
+    enum websocket_step step = WEBSOCKET_STEP_MORE;
+    for (size_t at = 0; at < len && step != WEBSOCKET_STEP_BAD; at += piece) {
+        size_t some = len - at < piece ? len - at : piece;
+        ASSERT(evbuffer_add(input, bytes + at, some) == 0);
+        do {
+            step = websocket_next(ws, input);
+            ASSERT(ws->message.len <= ws->message_max);
+            ASSERT(ws->control_len <= WEBSOCKET_CONTROL_BYTES);
+            if (step != WEBSOCKET_STEP_MORE)
+                sum = sum * 31 + (size_t)step * 7 + ws->message.len + ws->control_len;
+        } while (step != WEBSOCKET_STEP_MORE && step != WEBSOCKET_STEP_BAD);
+    }
+    evbuffer_free(input);
+    return sum;
+}
+
+static void check_websocket(const uint8_t *bytes, size_t len)
+{
+    struct websocket whole = {.message_max = 300};
+    struct websocket single = {.message_max = 300};
+    ASSERT(follow(bytes, len, len > 0 ? len : 1, &whole) == follow(bytes, len, 1, &single));
+    ASSERT(whole.code == single.code);
+    websocket_deinit(&whole);
+    websocket_deinit(&single);
 }
 
 static void check_conditions(const struct api_request *request)
@@ -110,9 +162,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct api_request request = {
         .target = target != NULL ? target : "", .headers = headers, .header_count = count};
     check_target(request.target);
+    check_params(request.target);
     check_conditions(&request);
     check_framing(request.target, headers, count);
     check_chunks((const char *)in.data + in.pos, in.len - in.pos);
+    check_websocket(in.data + in.pos, in.len - in.pos);
     for (size_t i = 0; i < count; i++)
         free(lines[i]);
     free(target);

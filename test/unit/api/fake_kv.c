@@ -168,3 +168,45 @@ uint64_t node_age_ms(const struct node *node, uint64_t now_ms)
     (void)node, (void)now_ms;
     return 3;
 }
+
+uint64_t kv_memory_bytes(const struct kv *kv)
+{
+    (void)kv;
+    return 0;
+}
+
+uint64_t kv_size_bytes(const struct kv *kv)
+{
+    (void)kv;
+    return 0;
+}
+
+uint64_t kv_history_bytes(const struct kv *kv)
+{
+    (void)kv;
+    return 0;
+}
+
+uint64_t kv_count(const struct kv *kv)
+{
+    (void)kv;
+    return 0;
+}
+
+uint64_t kv_hash(const struct kv *kv)
+{
+    (void)kv;
+    return 0;
+}
+
+size_t kv_lease_count(const struct kv *kv)
+{
+    (void)kv;
+    return 0;
+}
+
+enum node_life node_life(const struct node *node)
+{
+    (void)node;
+    return NODE_RUNNING;
+}

@@ -88,6 +88,8 @@ void node_write(struct node *node, uint64_t token, const struct kv_command *comm
     struct node_result *result = push(token);
     if (kv_node.outcome != NODE_OK)
         return;
+    if (kv_node.fail_after > 0 && --kv_node.fail_after == 0)
+        kv_node.outcome = NODE_UNKNOWN; /* from the next one on */
     kv_node.writes++;
     result->kv = apply(command, want_replies);
     result->term = 1;
@@ -216,6 +218,12 @@ bool node_is_damaged(const struct node *node)
 {
     (void)node;
     return false;
+}
+
+enum node_life node_life(const struct node *node)
+{
+    (void)node;
+    return kv_node.life;
 }
 
 floe_id node_leader(const struct node *node)

@@ -1,0 +1,553 @@
+/*
+ * A call's way: path -> route -> its request decoded -> handler -> (the node, perhaps more than
+ * once) -> an answer. A call is in the node at most once at a time, under the request's token.
+ */
+#include "api/v3_route.h"
+#include "base/assert.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+struct v3 *v3_new(void)
+{
+    struct v3 *v3 = mem_calloc(1, sizeof *v3);
+    TAILQ_INIT(&v3->waiting);
+    return v3;
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static struct v3_call *call_new(struct api *api, uint64_t token, const struct v3_route *route)
+{
+    struct v3_call *call = mem_calloc(1, sizeof *call);
+    call->token = token;
+    call->route = route;
+    call->is_stream = route->stream;
+    HASH_ADD(hh, api->v3->calls, token, sizeof call->token, call);
+    return call;
+}
+
+static void call_free(struct api *api, struct v3_call *call)
+{
+    v3_wait_end(api, call);
+    if (call->state != NULL)
+        call->free_state(api, call);
+    HASH_DEL(api->v3->calls, call);
+    v3_arena_deinit(&call->arena);
+    buf_deinit(&call->text);
+    buf_deinit(&call->message);
+    mem_free(call);
+}
+
+void v3_free(struct api *api)
+{
+    struct v3_call *call;
+    struct v3_call *next;
+    HASH_ITER(hh, api->v3->calls, call, next)
+    call_free(api, call);
+    mem_free(api->v3);
+    api->v3 = NULL;
+}
+
+void v3_wait(struct api *api, struct v3_call *call, v3_handler *on_change)
+{
+    call->on_change = on_change;
+    if (call->is_waiting)
+        return;
+    call->is_waiting = true;
+    TAILQ_INSERT_TAIL(&api->v3->waiting, call, next_waiting);
+}
+
+void v3_wait_end(struct api *api, struct v3_call *call)
+{
+    if (call->is_waiting)
+        TAILQ_REMOVE(&api->v3->waiting, call, next_waiting);
+    call->is_waiting = false;
+}
+
+struct v3_counts v3_counts(const struct v3 *v3)
+{
+    struct v3_counts counts = v3->counts;
+    counts.pending = 0;
+    for (const struct v3_call *call = v3->calls; call != NULL; call = call->hh.next)
+        counts.pending += call->in_node;
+    return counts;
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static void respond_text(struct api *api, uint64_t token, int status, const char *type,
+                         struct buf *text)
+{
+    struct api_response response = {.token = token, .status = status};
+    api_respond_header(&response, "Content-Type", "%s", type);
+    response.body = evbuffer_new();
+    ASSERT_MSG(response.body != NULL, "out of memory");
+    ASSERT(evbuffer_add(response.body, text->data, text->len) == 0);
+    buf_deinit(text);
+    api_queue_response(api, &response);
+}
+
+static void respond_plain(struct api *api, uint64_t token, int status, const char *what)
+{
+    struct buf text = {0};
+    buf_add(&text, what, strlen(what));
+    respond_text(api, token, status, "text/plain; charset=utf-8", &text);
+}
+
+static enum api_made stream_next(struct api *api, struct api_stream *stream, struct evbuffer *out,
+                                 size_t room, uint64_t now_ms);
+static void stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
+                         size_t len, uint64_t now_ms);
+static void stream_free(struct api *api, struct api_stream *stream);
+
+static const struct api_stream_ops stream_ops = {stream_next, stream_input, stream_free};
+
+void v3_stream_begin(struct api *api, struct v3_call *call)
+{
+    if (call->is_streaming_begun)
+        return;
+    call->is_streaming_begun = true;
+    struct api_response response = {.token = call->token, .status = 200};
+    if (call->is_socket) {
+        response.status = 101;
+        response.websocket = true;
+    } else {
+        response.stream = true;
+        api_respond_header(&response, "Content-Type", "application/json");
+    }
+    api_queue_response(api, &response);
+    api_stream_add(api, &call->stream, call->token, &stream_ops, api->v3->now_ms);
+}
+
+/* text: of the call's answer, or a message of its stream; moved. */
+static void send_text(struct api *api, struct v3_call *call, int status, struct buf *text)
+{
+    if (!call->is_stream) {
+        respond_text(api, call->token, status, "application/json", text);
+        call_free(api, call);
+        return;
+    }
+    ASSERT_MSG(call->message.len == 0, "a message while the last one was not sent");
+    buf_deinit(&call->message);
+    call->message = *text;
+    *text = (struct buf){0};
+    call->is_over = call->is_over || !call->route->stream;
+    v3_stream_begin(api, call);
+    v3_wake(api, call);
+}
+
+void v3_answer(struct api *api, struct v3_call *call, const struct v3_message *message,
+               const void *from)
+{
+    struct buf text = {0};
+    bool wrapped = call->route->stream;
+    if (wrapped)
+        buf_add(&text, "{\"result\":", 10);
+    v3_encode(&text, message, from);
+    if (wrapped)
+        buf_add_u8(&text, '}');
+    if (wrapped)
+        v3_arena_deinit(&call->arena); /* a stream may be long */
+    send_text(api, call, 200, &text);
+}
+
+static void put_string(struct buf *out, const char *name, const char *text)
+{
+    struct api_json json = {.text = *out};
+    api_json_str(&json, name, text);
+    *out = json.text;
+}
+
+/* Code and text, in the form of an answer or of a message in a stream. */
+static void put_error(struct buf *out, bool in_stream, int code, const char *text)
+{
+    int status = v3_http_status(code);
+    if (in_stream) {
+        buf_printf(out, "{\"error\":{\"grpc_code\":%d,\"http_code\":%d,", code, status);
+        put_string(out, "message", text);
+        buf_printf(out, ",\"http_status\":\"%s\"}}", v3_http_text(status));
+        return;
+    }
+    buf_add_u8(out, '{');
+    put_string(out, "error", text);
+    buf_add_u8(out, ',');
+    put_string(out, "message", text);
+    buf_printf(out, ",\"code\":%d}", code);
+}
+
+/* A stream that has not begun answers as a unary call, but for what the server itself refuses. */
+void v3_fail_text(struct api *api, struct v3_call *call, int code, const char *text)
+{
+    struct buf out = {0};
+    bool unavailable = code == 14;
+    put_error(&out, call->route->stream && (call->is_streaming_begun || unavailable), code, text);
+    call->is_over = true;
+    if (call->is_stream && !call->is_streaming_begun)
+        call->is_stream = false;
+    send_text(api, call, v3_http_status(code), &out);
+}
+
+void v3_fail(struct api *api, struct v3_call *call, enum v3_error error)
+{
+    v3_fail_text(api, call, v3_error_code(error), v3_error_text(error));
+}
+
+void v3_wake(struct api *api, struct v3_call *call)
+{
+    if (!call->is_making)
+        api_stream_wake(api, &call->stream);
+}
+
+void v3_end(struct api *api, struct v3_call *call)
+{
+    call->is_over = true;
+    v3_stream_begin(api, call);
+    v3_wake(api, call);
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static enum api_made next_chunk(struct api *api, struct v3_call *call, struct evbuffer *out,
+                                uint64_t now_ms)
+{
+    if (call->message.len == 0 && call->make != NULL && !call->is_over)
+        return call->make(api, call, out, now_ms);
+    if (call->message.len == 0)
+        return call->is_over ? API_MADE_LAST : API_MADE_NOTHING;
+    if (!call->is_socket && !(call->is_over && call->route->stream))
+        buf_add_u8(&call->message, '\n'); /* in the same chunk: some read a chunk as one message */
+    ASSERT(evbuffer_add(out, call->message.data, call->message.len) == 0);
+    buf_clear(&call->message);
+    if (call->is_over)
+        return API_MADE_LAST;
+    if (call->is_waiting && !call->in_node)
+        call->on_change(api, call, now_ms);
+    else if (!call->in_node && call->make == NULL)
+        call->route->handle(api, call, now_ms);
+    bool more = call->message.len > 0 || call->is_over || call->make != NULL;
+    return more ? API_MADE_CHUNK : API_MADE_ALL;
+}
+
+static enum api_made stream_next(struct api *api, struct api_stream *stream, struct evbuffer *out,
+                                 size_t room, uint64_t now_ms)
+{
+    (void)room;
+    struct v3_call *call = (struct v3_call *)stream;
+    api->v3->now_ms = now_ms;
+    call->is_making = true;
+    enum api_made made = next_chunk(api, call, out, now_ms);
+    call->is_making = false;
+    return made;
+}
+
+static void begin_unary(struct api *api, struct v3_call *call, const char *text, size_t len,
+                        uint64_t now_ms);
+
+static void stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
+                         size_t len, uint64_t now_ms)
+{
+    struct v3_call *call = (struct v3_call *)stream;
+    if (!call->route->stream) {
+        if (call->request == NULL && !call->is_over)
+            begin_unary(api, call, (const char *)text, len, now_ms);
+        return;
+    }
+    buf_add(&call->text, text, len);
+    if (call->message.len == 0 && !call->in_node && !call->is_over && !call->is_waiting)
+        call->route->handle(api, call, now_ms);
+}
+
+static void stream_free(struct api *api, struct api_stream *stream)
+{
+    struct v3_call *call = (struct v3_call *)stream;
+    v3_wait_end(api, call);
+    call->is_gone = true;
+    if (!call->in_node)
+        call_free(api, call);
+}
+
+bool v3_next_value(struct api *api, struct v3_call *call)
+{
+    char why[V3_WHY_BYTES];
+    size_t used = 0;
+    void *request = NULL;
+    v3_arena_deinit(&call->arena);
+    call->request = NULL;
+    enum err err = v3_decode(call->route->request, (const char *)call->text.data + call->text_at,
+                             call->text.len - call->text_at, &used, &call->arena, &request, why);
+    if (err == ERR_OK) {
+        call->text_at += used;
+        call->request = request;
+        return true;
+    }
+    bool first =
+        call->text_at == 0 || call->is_socket; /* what follows is passed over, as by etcd */
+    call->text_at = call->text.len;
+    if (err == ERR_INVALID && first)
+        v3_fail_text(api, call, 2, why);
+    else if (!call->is_socket)
+        v3_end(api, call);
+    return false;
+}
+
+/* ---- the node -------------------------------------------------------------------------------- */
+
+void v3_asked(struct api *api, struct v3_call *call, v3_on_result *on_result)
+{
+    (void)api;
+    ASSERT_MSG(!call->in_node, "a call asks the node twice at a time");
+    call->in_node = true;
+    call->on_result = on_result;
+}
+
+void v3_write(struct api *api, struct v3_call *call, const struct kv_command *command,
+              v3_on_result *on_result, uint64_t now_ms)
+{
+    enum kv_status status = kv_command_check(command);
+    if (status != KV_OK) {
+        v3_fail(api, call, v3_error_of_status(status));
+        return;
+    }
+    v3_asked(api, call, on_result);
+    node_write(api->node, call->token, command, true, now_ms);
+}
+
+void v3_write_op(struct api *api, struct v3_call *call, struct kv_op *op, v3_on_result *on_result,
+                 uint64_t now_ms)
+{
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = op, .op_count = 1};
+    v3_write(api, call, &command, on_result, now_ms);
+}
+
+void v3_read(struct api *api, struct v3_call *call, v3_on_result *on_result, uint64_t now_ms)
+{
+    v3_asked(api, call, on_result);
+    node_read(api->node, call->token, now_ms);
+}
+
+static bool asks_for_lease_time(const struct v3_call *call)
+{
+    return call->route->handle == v3_handle_keepalive ||
+           call->route->handle == v3_handle_time_to_live;
+}
+
+/* A change of members that does not go is refused in the words of what was asked for. */
+static void refuse(struct api *api, struct v3_call *call, enum node_outcome outcome,
+                   uint64_t now_ms)
+{
+    if (outcome == NODE_CONFLICT && v3_member_add_again(api, call, now_ms))
+        return;
+    if (outcome == NODE_REFUSED && call->route->handle == v3_handle_member_promote)
+        v3_fail(api, call, V3_LEARNER_NOT_READY);
+    else if (outcome == NODE_REFUSED && call->route->handle == v3_handle_transfer)
+        v3_fail(api, call, V3_BAD_TRANSFEREE);
+    else if (outcome == NODE_NOT_DONE && asks_for_lease_time(call) && node_leader(api->node) == 0)
+        v3_fail(api, call, V3_NO_LEADER);
+    else
+        v3_fail(api, call, v3_error_of_outcome(outcome));
+}
+
+bool v3_result(struct api *api, struct node_result *result, uint64_t now_ms)
+{
+    api->v3->now_ms = now_ms;
+    struct v3_call *call = NULL;
+    HASH_FIND(hh, api->v3->calls, &result->token, sizeof result->token, call);
+    if (call == NULL)
+        return false;
+    ASSERT_MSG(call->in_node, "a result that nobody has asked for");
+    call->in_node = false;
+    if (call->is_gone) {
+        call_free(api, call);
+    } else if (result->outcome != NODE_OK) {
+        api->v3->counts.failed++;
+        refuse(api, call, result->outcome, now_ms);
+    } else {
+        call->on_result(api, call, result, now_ms);
+    }
+    kv_result_deinit(&result->kv);
+    return true;
+}
+
+/* Whoever waits for something else than the node is answered: it comes no more. */
+static void stop_all(struct api *api)
+{
+    struct v3_call *call;
+    struct v3_call *next;
+    api->v3->is_stopped = true;
+    HASH_ITER(hh, api->v3->calls, call, next)
+    {
+        bool waits = call->is_waiting || call->make != NULL;
+        v3_wait_end(api, call);
+        if (waits && !call->in_node && call->message.len == 0)
+            v3_fail(api, call, V3_STOPPED);
+    }
+}
+
+static void on_session_renewed(struct api *api, struct v3_call *call,
+                               const struct node_result *result, uint64_t now_ms)
+{
+    (void)result;
+    if (call->is_waiting)
+        call->on_change(api, call, now_ms); /* which may have been missed meanwhile */
+}
+
+static void renew_sessions(struct api *api, uint64_t now_ms)
+{
+    struct v3_call *call;
+    TAILQ_FOREACH(call, &api->v3->waiting, next_waiting)
+    {
+        if (!call->renews || call->in_node)
+            continue;
+        v3_asked(api, call, on_session_renewed);
+        node_lease_renew(api->node, call->token, call->id, now_ms);
+    }
+    api->v3->renew_ms = now_ms + V3_SESSION_RENEW_MS;
+}
+
+static bool has_changed(struct api *api)
+{
+    struct v3 *v3 = api->v3;
+    uint64_t end = kv_history_end(node_kv(api->node));
+    uint64_t generation = node_kv_generation(api->node);
+    bool changed = end != v3->seen_end || generation != v3->seen_generation;
+    v3->seen_end = end;
+    v3->seen_generation = generation;
+    return changed;
+}
+
+static void note_leader(struct api *api)
+{
+    floe_id leader = node_leader(api->node);
+    if (leader == 0 || leader == api->v3->leader)
+        return;
+    api->v3->leader = leader;
+    api->v3->counts.leader_changes++;
+}
+
+void v3_turn(struct api *api, uint64_t now_ms)
+{
+    struct v3 *v3 = api->v3;
+    v3->now_ms = now_ms;
+    note_leader(api);
+    if (node_life(api->node) != NODE_RUNNING && (!v3->is_stopped || !TAILQ_EMPTY(&v3->waiting)))
+        stop_all(api);
+    if (TAILQ_EMPTY(&v3->waiting))
+        return;
+    if (has_changed(api)) {
+        struct v3_call *call;
+        struct v3_call *next;
+        for (call = TAILQ_FIRST(&v3->waiting); call != NULL; call = next) {
+            next = TAILQ_NEXT(call, next_waiting);
+            if (!call->in_node && call->message.len == 0)
+                call->on_change(api, call, now_ms);
+        }
+    }
+    if (now_ms >= v3->renew_ms)
+        renew_sessions(api, now_ms);
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+bool v3_check_size(struct api *api, struct v3_call *call)
+{
+    if (v3_protobuf_size(call->route->request, call->request) + V3_REQUEST_FRAME <=
+        V3_REQUEST_BYTES)
+        return true;
+    v3_fail(api, call, V3_REQUEST_TOO_LARGE);
+    return false;
+}
+
+static bool check_transport(struct api *api, struct v3_call *call)
+{
+    size_t size = v3_protobuf_size(call->route->request, call->request);
+    if (size <= V3_TRANSPORT_BYTES)
+        return true;
+    char text[96];
+    (void)snprintf(text, sizeof text, "grpc: received message larger than max (%zu vs. %u)", size,
+                   V3_TRANSPORT_BYTES);
+    v3_fail_text(api, call, 8, text);
+    return false;
+}
+
+/* What follows the first value of text is passed over. */
+static void begin_unary(struct api *api, struct v3_call *call, const char *text, size_t len,
+                        uint64_t now_ms)
+{
+    char why[V3_WHY_BYTES];
+    size_t used = 0;
+    void *request = NULL;
+    enum err err = v3_decode(call->route->request, text, len, &used, &call->arena, &request, why);
+    if (err == ERR_SHORT) { /* no body is an empty object */
+        request = v3_arena_alloc(&call->arena, 1, call->route->request->size);
+    } else if (err != ERR_OK) {
+        v3_fail_text(api, call, 3, why);
+        return;
+    }
+    call->request = request;
+    if (check_transport(api, call))
+        call->route->handle(api, call, now_ms);
+}
+
+static const char *find_header(const struct api_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (strcasecmp(request->headers[i].name, name) == 0)
+            return request->headers[i].value;
+    }
+    return "";
+}
+
+static bool is_upgrade(const struct api_request *request)
+{
+    return request->method == API_GET &&
+           strcasecmp(find_header(request, "Upgrade"), "websocket") == 0;
+}
+
+/* There are no users, so whoever shows a token shows a wrong one. */
+static bool has_token(const struct api_request *request)
+{
+    return *find_header(request, "Authorization") != '\0' ||
+           *find_header(request, "Grpc-Metadata-Token") != '\0';
+}
+
+static void handle_post(struct api *api, struct v3_call *call, const struct api_request *request,
+                        uint64_t now_ms)
+{
+    size_t len = request->body != NULL ? evbuffer_get_length(request->body) : 0;
+    const char *text = len > 0 ? (const char *)evbuffer_pullup(request->body, -1) : "";
+    ASSERT_MSG(text != NULL, "out of memory");
+    if (call->route->stream) {
+        buf_add(&call->text, text, len);
+        call->route->handle(api, call, now_ms);
+    } else {
+        begin_unary(api, call, text, len, now_ms);
+    }
+}
+
+void v3_handle(struct api *api, uint64_t token, const struct api_request *request, const char *path,
+               uint64_t now_ms)
+{
+    const struct v3_route *route = v3_route_find(path);
+    api->v3->now_ms = now_ms;
+    bool upgrade = is_upgrade(request);
+    if (request->method == API_OTHER) { /* a browser asks before it posts */
+        respond_plain(api, token, 200, "");
+    } else if (route == NULL) {
+        respond_plain(api, token, 404, "Not Found\n");
+    } else if (request->method != API_POST && !upgrade) {
+        respond_plain(api, token, 405, "Method Not Allowed\n");
+    } else {
+        struct v3_call *call = call_new(api, token, route);
+        if (route->token && has_token(request)) {
+            v3_fail(api, call, V3_BAD_TOKEN);
+        } else if (upgrade) {
+            call->is_socket = call->is_stream = true;
+            v3_stream_begin(api, call);
+        } else {
+            handle_post(api, call, request, now_ms);
+        }
+    }
+}
