@@ -1,8 +1,8 @@
 /*
  * What the store forgets is an entry of the log like any other; here the leader decides when. It
  * proposes that history goes that is older than history_ms, or the oldest of it while there is more
- * than history_bytes, and that idempotency keys go that are older than an hour. A cluster where
- * nothing is written gets no entries from here either.
+ * than history_bytes, or all of it when a disk is short of room; and that idempotency keys go that
+ * are older than an hour. A cluster where nothing is written gets no entries from here either.
  *
  * A new leader does not know when things were written and counts from its election on.
  */
@@ -53,6 +53,8 @@ static uint64_t compact_goal(struct node *node)
         uint64_t forced = from + (step > 0 ? step : 1);
         goal = forced > goal ? forced : goal;
     }
+    if (node->room.level != NODE_ROOM_GOOD) /* it is in the snapshots: rather this than 507 */
+        goal = last;
     return goal > from && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
 }
 
