@@ -67,7 +67,7 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
     struct api_problem problem;
     bool answered = true;
     if (api_target_parse(request->target, &call.target, &problem)) {
-        if (call.target.route == API_ROUTE_V3) {
+        if (call.target.route == API_ROUTE_V3 && call.target.has_rest) {
             v3_handle(api, token, request, buf_str(&call.target.key), now_ms);
             answered = false;
         } else {

@@ -18,6 +18,10 @@ struct api_limits {
     size_t pending_bytes;
     size_t connections;
     uint32_t request_timeout_ms;
+    size_t header_bytes;
+    uint32_t header_timeout_ms;
+    uint32_t body_timeout_ms;
+    uint32_t idle_timeout_ms;
     size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
 };
 

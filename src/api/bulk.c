@@ -265,6 +265,18 @@ static bool on_done(struct api *api, struct api_pending *pending, struct node_re
     return true;
 }
 
+/* Without the blanks at the end: what is left after the last batch must not look like a line. */
+static struct evbuffer *take_body(struct evbuffer *body)
+{
+    size_t len = evbuffer_get_length(body);
+    const char *text = (const char *)evbuffer_pullup(body, -1);
+    while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL && text[len - 1] != '\0')
+        len--;
+    struct evbuffer *own = evbuffer_new();
+    ASSERT(own != NULL && evbuffer_remove_buffer(body, own, len) == (int)len);
+    return own;
+}
+
 bool api_bulk_handle(struct api *api, struct api_call *call, struct api_response *out)
 {
     struct api_problem problem;
@@ -286,8 +298,7 @@ bool api_bulk_handle(struct api *api, struct api_call *call, struct api_response
     bulk->api = api;
     bulk->body_bytes = len;
     api->bulk_bytes += len;
-    bulk->body = evbuffer_new();
-    ASSERT(bulk->body != NULL && evbuffer_add_buffer(bulk->body, call->request->body) == 0);
+    bulk->body = take_body(call->request->body);
     if (ticket.len > 0)
         buf_add(&bulk->ticket, ticket.data, ticket.len);
     bulk->places = mem_calloc(BATCH_OPS, sizeof *bulk->places);

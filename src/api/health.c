@@ -98,6 +98,10 @@ static void put_disk(struct api_json *json, const struct node_status *status)
     api_json_u64(json, "longest_write_ms", status->disk_longest_ms);
     api_json_u64(json, "late_count", status->disk_late_count);
     api_json_u64(json, "stuck_count", status->disk_stuck_count);
+    api_json_str(json, "room", status->room);
+    api_json_u64(json, "reserved_bytes", status->room_bytes);
+    if (status->room_text != NULL)
+        api_json_str(json, "refuses_writes", status->room_text);
     api_json_close(json, '}');
 }
 
@@ -197,6 +201,10 @@ bool api_limits_get(struct api *api, struct api_call *call, struct api_response 
     api_json_u64(&json, "pending_bytes", api->limits.pending_bytes);
     api_json_u64(&json, "connections", api->limits.connections);
     api_json_u64(&json, "request_timeout_ms", api->limits.request_timeout_ms);
+    api_json_u64(&json, "header_bytes", api->limits.header_bytes);
+    api_json_u64(&json, "header_timeout_ms", api->limits.header_timeout_ms);
+    api_json_u64(&json, "body_timeout_ms", api->limits.body_timeout_ms);
+    api_json_u64(&json, "idle_timeout_ms", api->limits.idle_timeout_ms);
     api_json_u64(&json, "stream_bytes", API_STREAM_BYTES);
     api_json_u64(&json, "all_streams_bytes", api->streams.bytes);
     api_json_u64(&json, "heartbeat_ms", API_STREAM_BEAT_MS);

@@ -119,6 +119,7 @@ struct api_pending {
     struct buf ticket;
     struct api_conditions conditions;
     uint64_t number; /* a revision, a lease, an id */
+    uint64_t limit;  /* of a page */
     void *state;     /* owned; free_state gives it back unless done has taken it */
     void (*free_state)(void *state);
     UT_hash_handle hh;

@@ -6,6 +6,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define PAGE_LEASES 1000 /* at most, of a listing */
+#define PAGE_KEYS 1000   /* of one lease that are told */
+
 static bool parse_id(const struct api_call *call, uint64_t *out, struct api_problem *problem)
 {
     if (parse_u64(call->part, call->part_len, out) == ERR_OK && *out != 0)
@@ -15,10 +18,10 @@ static bool parse_id(const struct api_call *call, uint64_t *out, struct api_prob
 
 /* ---- GET /leases ----------------------------------------------------------------------------- */
 
+/* number: the first id there may be. */
 static bool on_list(struct api *api, struct api_pending *pending, struct node_result *result,
                     struct api_response *out)
 {
-    (void)pending;
     if (result->outcome != NODE_OK) {
         api_respond_outcome(out, result);
         return true;
@@ -26,26 +29,57 @@ static bool on_list(struct api *api, struct api_pending *pending, struct node_re
     const struct kv *kv = node_kv(api->node);
     struct kv_lease_info lease;
     struct api_json json = {0};
+    uint64_t id = pending->number;
+    bool more = kv_lease_seek(kv, id, &lease);
     api_json_open(&json, NULL, '{');
     api_json_open(&json, "leases", '[');
-    for (uint64_t id = 1; kv_lease_seek(kv, id, &lease) && lease.id != UINT64_MAX;
-         id = lease.id + 1) {
+    for (uint64_t given = 0; more && given < pending->limit; given++) {
         api_json_open(&json, NULL, '{');
         api_json_u64(&json, "id", lease.id);
         api_json_u64(&json, "ttl", lease.ttl_s);
         api_json_u64(&json, "key_count", lease.key_count);
         api_json_close(&json, '}');
+        id = lease.id;
+        more = id < UINT64_MAX && kv_lease_seek(kv, id + 1, &lease);
     }
     api_json_close(&json, ']');
+    api_json_bool(&json, "more", more);
+    if (more)
+        api_json_u64(&json, "next", lease.id);
     api_json_close(&json, '}');
     api_respond_json(out, 200, &json);
     return true;
 }
 
+/* ?from= and ?limit=: a page is one piece of work. */
+static bool parse_page(const struct api_call *call, uint64_t *from, uint64_t *limit,
+                       struct api_problem *problem)
+{
+    struct api_params params = {0};
+    *from = 1;
+    *limit = PAGE_LEASES;
+    if (!api_params_parse(call->target.query, &params, problem))
+        return false;
+    bool good = api_param_u64(&params, "from", from, problem) &&
+                api_param_u64(&params, "limit", limit, problem);
+    api_params_deinit(&params);
+    if (*limit == 0 || *limit > PAGE_LEASES)
+        *limit = PAGE_LEASES;
+    return good;
+}
+
 bool api_leases_list(struct api *api, struct api_call *call, struct api_response *out)
 {
-    (void)out;
-    (void)api_pending_add(api, call, on_list);
+    struct api_problem problem;
+    uint64_t from;
+    uint64_t limit;
+    if (!parse_page(call, &from, &limit, &problem)) {
+        api_respond_problem(out, &problem);
+        return true;
+    }
+    struct api_pending *pending = api_pending_add(api, call, on_list);
+    pending->number = from;
+    pending->limit = limit;
     node_read(api->node, call->token, call->now_ms);
     return false;
 }
@@ -127,12 +161,16 @@ static void put_keys(struct api_json *json, const struct kv *kv, uint64_t id)
 {
     struct kv_bytes key = {0};
     api_json_open(json, "keys", '[');
-    while (kv_lease_next_key(kv, id, key, &key)) {
+    bool more = kv_lease_next_key(kv, id, key, &key);
+    for (size_t given = 0; more && given < PAGE_KEYS; given++) {
         api_json_open(json, NULL, '{');
         api_json_bytes(json, "key", key.data, key.len);
         api_json_close(json, '}');
+        more = kv_lease_next_key(kv, id, key, &key);
     }
     api_json_close(json, ']');
+    if (more)
+        api_json_bool(json, "more_keys", true);
 }
 
 /* is_put: of a keepalive, which tells no keys. */

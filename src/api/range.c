@@ -256,9 +256,9 @@ static bool list(struct api *api, struct api_call *call, const struct api_params
         free_asked(asked);
         return false;
     }
-    uint64_t age_ms = node_age_ms(api->node, call->now_ms);
-    *at_once = api_param_is(params, "consistency", "stale") && age_ms <= max_ms &&
-               !node_is_damaged(api->node);
+    bool is_stale = api_param_is(params, "consistency", "stale");
+    uint64_t age_ms = is_stale ? node_age_ms(api->node, call->now_ms) : 0; /* asking is work */
+    *at_once = is_stale && age_ms <= max_ms && !node_is_damaged(api->node);
     if (*at_once) {
         start(api, call->token, asked, call->now_ms, out);
         free_asked(asked);

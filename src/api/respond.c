@@ -108,6 +108,8 @@ static struct outcome_form outcome_form(enum node_outcome outcome)
     case NODE_OVERLOADED:
         return (struct outcome_form){429, "overloaded",
                                      "certainly not done: too much is under way; try again"};
+    case NODE_NO_ROOM:
+        return (struct outcome_form){507, "no_room", "certainly not done: a disk is full"};
     case NODE_CONFLICT:
         return (struct outcome_form){409, "member_conflict",
                                      "the id is in use or was removed once"};

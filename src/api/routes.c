@@ -41,7 +41,8 @@ const struct api_endpoint api_endpoints[] = {
      "Conditions, and what is done if they hold or not, at one revision"},
     {"tx", "{id}", API_GET, api_ticket_handle, "/tx/{id}", "", NULL, "200 " JSON,
      "Whether the write with this Idempotency-Key is committed"},
-    {"leases", NULL, API_GET, api_leases_list, "/leases", "", NULL, "200 " JSON, "Lists leases"},
+    {"leases", NULL, API_GET, api_leases_list, "/leases", "from limit", NULL, "200 " JSON,
+     "Lists leases"},
     {"leases", NULL, API_POST, api_lease_grant, "/leases", "", JSON, "201 " JSON, "Grants a lease"},
     {"leases", "{id}", API_GET, api_lease_get, "/leases/{id}", "", NULL, "200 " JSON,
      "What remains of a lease, and its keys"},
@@ -132,9 +133,12 @@ static bool is_at(const struct api_endpoint *endpoint, struct api_call *call)
     return false;
 }
 
+/* What answers a GET at once answers a HEAD, too; not what is streamed. */
 static bool takes(const struct api_endpoint *endpoint, enum api_method method)
 {
-    bool is_read = endpoint->method == API_GET && strstr(endpoint->answer, SSE) == NULL;
+    bool is_streamed =
+        endpoint->handle == api_range_handle || endpoint->handle == api_events_handle;
+    bool is_read = endpoint->method == API_GET && !is_streamed;
     return endpoint->method == method || (is_read && method == API_HEAD);
 }
 
@@ -198,8 +202,9 @@ static bool refuse(struct api *api, struct api_call *call, struct api_response *
     else if (method == API_OTHER)
         api_respond_method(out, "GET, HEAD");
     else
-        api_error_response(out, 404, "not_found", "there is nothing at this path; keys that begin "
-                                                  "with this word are at /kv/KEY");
+        api_error_response(out, 404, "not_found",
+                           "there is nothing at this path; keys that begin "
+                           "with this word are at /kv/KEY");
     return true;
 }
 

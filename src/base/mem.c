@@ -56,7 +56,8 @@ void *mem_grow(void *array, size_t count, size_t *cap, size_t elem_size)
 {
     if (count < *cap)
         return array;
-    size_t more = *cap > 0 ? *cap * 2 : 8;
+    size_t first = elem_size > 128 ? 4 : 8; /* so that the first block is one that malloc caches */
+    size_t more = *cap > 0 ? *cap * 2 : first;
     if (more > SIZE_MAX / elem_size)
         return must(NULL, SIZE_MAX);
     *cap = more;

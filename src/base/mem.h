@@ -18,7 +18,8 @@ void mem_set_hooks(const struct mem_hooks *hooks);
 void *mem_alloc(size_t size);               /* not zeroed; size 0 gives a pointer to free */
 void *mem_calloc(size_t count, size_t size); /* zeroed; an overflow ends the process */
 void *mem_realloc(void *ptr, size_t size);
-/* Grows an array for one more element: doubles *cap from 8 when count reaches it. */
+/* Grows an array for one more element: doubles *cap from 8 (large elements: 4) when
+ * count reaches it. */
 void *mem_grow(void *array, size_t count, size_t *cap, size_t elem_size);
 void *mem_dup(const void *data, size_t size);
 char *mem_strdup(const char *text);

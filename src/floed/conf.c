@@ -83,10 +83,17 @@ struct reading {
     size_t table_count;
 };
 
+/* text may quote a string of the file, which can hold a tab or an escaped control character: shown
+ * as they are they could write over the operator's terminal. */
 static enum err refuse(struct reading *reading, unsigned line, const char *text, const char *what)
 {
-    if (reading->why->len == 0)
-        buf_printf(reading->why, "%s:%u: %s%s", reading->file, line, text, what);
+    struct buf *why = reading->why;
+    if (why->len > 0)
+        return ERR_INVALID;
+    buf_printf(why, "%s:%u: %s%s", reading->file, line, text, what);
+    for (size_t i = strlen(reading->file); i < why->len; i++)
+        if (why->data[i] < ' ' || why->data[i] == 0x7f)
+            why->data[i] = '?';
     return ERR_INVALID;
 }
 

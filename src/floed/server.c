@@ -184,6 +184,10 @@ static bool listen_http(struct server *server)
                                 .pending_bytes = conf->limits.pending_bytes,
                                 .connections = conf->limits.connections,
                                 .request_timeout_ms = conf->limits.request_timeout_ms,
+                                .header_bytes = 3 * conf->limits.key_bytes + HEADER_ROOM,
+                                .header_timeout_ms = conf->http.header_timeout_ms,
+                                .body_timeout_ms = conf->http.body_timeout_ms,
+                                .idle_timeout_ms = conf->http.idle_timeout_ms,
                                 .stream_bytes = conf->limits.pending_bytes / 4};
     server->api = api_new(server->node, &limits, server->logger);
     struct http_options options = {.header_timeout_ms = conf->http.header_timeout_ms,
@@ -212,6 +216,7 @@ static bool open_events(struct server *server)
     struct event_config *config = event_config_new();
     ASSERT(config != NULL);
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    (void)event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     server->base = event_base_new_with_config(config);
     event_config_free(config);
     if (server->base == NULL) {
@@ -300,7 +305,7 @@ static void serve(struct server *server)
     case NODE_FAILED:
         log_error(server->logger, "stopped by a failure: %s (data directory %s)",
                   node_failure(server->node), server->conf->data_dir);
-        if (node_is_damaged(server->node))
+        if (node_reseed_helps(server->node))
             log_error(server->logger, RESEED_HINT);
         break;
     case NODE_RUNNING: break;

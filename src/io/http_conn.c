@@ -316,8 +316,9 @@ static void scan_late(struct http_conn *conn)
     case HTTP_CONN_HEADERS:
     case HTTP_CONN_BODY: http_page_refuse(conn, &http_refusal_late); return;
     case HTTP_CONN_BUSY:
-        if (conn->output_bytes == 0 || conn->is_stream)
-            return; /* the request waits, for which its client can do nothing */
+        if (conn->output_bytes == 0)
+            return; /* the request waits, or its answer is a stream: its client need not do anything
+                     */
         conn->phase = HTTP_CONN_ENDING;
         http_page_due(conn);
         return;

@@ -19,10 +19,22 @@ static struct kv_reply *reply_at(const struct kv_result *result, size_t i)
     return result->replies != NULL ? &result->replies[i] : NULL;
 }
 
+static void refuse(const struct kv *kv, const struct kv_op *op, enum kv_status status,
+                   struct kv_reply *reply)
+{
+    if (reply != NULL)
+        *reply = (struct kv_reply){.type = op->type, .status = status, .revision = kv->revision};
+}
+
 static bool apply_op(struct kv *kv, const struct kv_command *command, struct kv_result *result)
 {
-    bool succeeded;
-    result->status = kv_op_apply(kv, &command->ops[0], reply_at(result, 0), &succeeded);
+    struct kv_reply *reply = reply_at(result, 0);
+    bool succeeded = false;
+    result->status = kv_command_check(command);
+    if (result->status == KV_OK)
+        result->status = kv_op_apply(kv, &command->ops[0], reply, &succeeded);
+    else
+        refuse(kv, &command->ops[0], result->status, reply);
     return succeeded;
 }
 
@@ -35,17 +47,17 @@ static enum kv_status check_in_batch(const struct kv_op *op)
 
 static bool apply_batch(struct kv *kv, const struct kv_command *command, struct kv_result *result)
 {
-    for (size_t i = 0; i < command->op_count; i++) {
+    result->status = kv_command_check(command);
+    for (size_t i = 0; result->status == KV_OK && i < command->op_count; i++) {
         struct kv_reply *reply = reply_at(result, i);
         bool succeeded;
         enum kv_status status = check_in_batch(&command->ops[i]);
         if (status == KV_OK)
             (void)kv_op_apply(kv, &command->ops[i], reply, &succeeded);
-        else if (reply != NULL)
-            *reply = (struct kv_reply){
-                .type = command->ops[i].type, .status = status, .revision = kv->revision};
+        else
+            refuse(kv, &command->ops[i], status, reply);
     }
-    return true;
+    return result->status == KV_OK;
 }
 
 static void remember(struct kv *kv, const struct kv_command *command,
@@ -74,10 +86,7 @@ static void apply_with_ticket(struct kv *kv, const struct kv_command *command, u
         return;
     }
     bool is_batch = command->type == KV_COMMAND_BATCH;
-    result->status = kv_command_check(command);
-    bool succeeded = false;
-    if (result->status == KV_OK)
-        succeeded = is_batch ? apply_batch(kv, command, result) : apply_op(kv, command, result);
+    bool succeeded = is_batch ? apply_batch(kv, command, result) : apply_op(kv, command, result);
     if (command->ticket.len > 0 && command->ticket.len <= KV_TICKET_BYTES_MAX)
         remember(kv, command, result, term, succeeded);
     result->revision = kv->revision;

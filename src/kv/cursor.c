@@ -159,8 +159,8 @@ enum kv_step kv_cursor_next(const struct kv *kv, struct kv_cursor *cursor, size_
     for (;;) {
         if (*budget == 0)
             return KV_STEP_PAUSE;
-        --*budget;
         bool resumed = cursor->in_chain;
+        *budget -= resumed ? 0 : 1; /* a chain costs its versions */
         struct kv_entry *entry = resumed ? resume_chain(kv, cursor) : advance(kv, cursor);
         if (entry == NULL && !resumed)
             return KV_STEP_END;

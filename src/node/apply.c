@@ -184,6 +184,8 @@ static void apply_entry(struct node *node, const struct floe_entry *entry)
         apply_conf_change(node, entry);
     chain_add(&node->chain, entry);
     beats_on_applied(node);
+    if (entry->term > node->applied_term)
+        requests_on_term(node, entry->term);
     node->applied = entry->index;
     node->applied_term = entry->term;
     node->applied_bytes += floe_entry_size(entry);
@@ -201,22 +203,21 @@ static void finish_job(struct node *node, struct apply_job *job)
 
 bool apply_some(struct node *node)
 {
-    uint64_t budget = NODE_TURN_APPLY_BYTES;
     bool stepped = false;
     while (apply_has_work(node) && node->life == NODE_RUNNING) {
         struct apply_job *job = STAILQ_FIRST(&node->apply_jobs);
-        while (job->done < job->message.entry_count && budget > 0 &&
+        while (job->done < job->message.entry_count && node->apply_budget > 0 &&
                node->life == NODE_RUNNING) {
             const struct floe_entry *entry = &job->message.entries[job->done++];
             uint64_t cost = floe_entry_size(entry) + 64;
             apply_entry(node, entry);
-            budget -= cost < budget ? cost : budget;
+            node->apply_budget -= cost < node->apply_budget ? cost : node->apply_budget;
         }
         if (job->done < job->message.entry_count)
             break;
         finish_job(node, job);
         stepped = true;
-        if (budget == 0)
+        if (node->apply_budget == 0)
             break;
     }
     return stepped;

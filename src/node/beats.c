@@ -1,7 +1,7 @@
 /*
  * Notes beside the heartbeats: the leader asks every member what its chain's hash at an index is
- * and how its disk is; they answer. The leader's note tells its own hash and the answers that it
- * has, so that each member can judge itself.
+ * and how its disk is, and the room on it; they answer. The leader's note tells its own hash, the
+ * answers that it has, so that each member can judge itself, and who is short of room.
  *
  * An index is asked for until all have answered it and been told of all answers, or for an election
  * time-out; who has not applied it yet notes the question and answers when it has.
@@ -30,18 +30,18 @@ enum node_disk beats_disk_of(const struct node *node, floe_id id)
     return NODE_DISK_GOOD;
 }
 
-static void set_disk_of(struct node *node, floe_id id, enum node_disk disk)
+static void note_peer(struct node *node, const struct beat_peer *peer)
 {
     struct beats *beats = &node->beats;
     for (size_t i = 0; i < beats->peer_count; i++) {
-        if (beats->peers[i].id == id) {
-            beats->peers[i].disk = disk;
+        if (beats->peers[i].id == peer->id) {
+            beats->peers[i] = *peer;
             return;
         }
     }
     beats->peers =
         mem_grow(beats->peers, beats->peer_count, &beats->peer_cap, sizeof *beats->peers);
-    beats->peers[beats->peer_count++] = (struct beat_peer){.id = id, .disk = disk};
+    beats->peers[beats->peer_count++] = *peer;
 }
 
 static void put_vote(struct beat_votes *votes, floe_id id, uint64_t hash)
@@ -165,7 +165,7 @@ void beats_tick(struct node *node)
     maybe_next_index(node);
     const struct beats *beats = &node->beats;
     struct buf note = {0};
-    pack_array(&note, 3);
+    pack_array(&note, 5);
     pack_u64(&note, beats->index);
     pack_u64(&note, beats->hash);
     pack_array(&note, (uint32_t)(2 * beats->votes.count));
@@ -173,6 +173,8 @@ void beats_tick(struct node *node)
         pack_u64(&note, beats->votes.list[i].id);
         pack_u64(&note, beats->votes.list[i].hash);
     }
+    pack_u64(&note, node->room.level);
+    pack_u64(&note, node->room.who);
     for (size_t i = 0; i < node->members.count; i++) {
         floe_id id = node->members.list[i].id;
         if (id != node->options.id &&
@@ -189,11 +191,17 @@ void beats_on_answer(struct node *node, floe_id from, const uint8_t *data, size_
     uint64_t disk = unpack_u64(&in);
     floe_index index = unpack_u64(&in);
     uint64_t hash = unpack_u64(&in);
-    unpack_rest(&in, fields, 3);
+    uint64_t room = fields > 3 ? unpack_u64(&in) : NODE_ROOM_GOOD;
+    unpack_rest(&in, fields, fields > 3 ? 4 : 3);
     if (unpack_end(&in) != ERR_OK || fields < 3 || !node_is_leader(node) ||
         members_find(&node->members, from) == NULL)
         return;
-    set_disk_of(node, from, disk <= NODE_DISK_RECOVERING ? (enum node_disk)disk : NODE_DISK_LATE);
+    struct beat_peer peer = {
+        .id = from,
+        .disk = disk <= NODE_DISK_RECOVERING ? (enum node_disk)disk : NODE_DISK_LATE,
+        .room = room <= NODE_ROOM_MUTE ? (enum node_room)room : NODE_ROOM_NO_GROWTH,
+        .heard_ms = node->now_ms};
+    note_peer(node, &peer);
     struct beats *beats = &node->beats;
     if (index == 0 || index != beats->index)
         return;
@@ -231,10 +239,11 @@ static bool find_or_note(struct node *node, floe_index index, uint64_t *hash)
 static void answer(struct node *node, floe_id to, floe_index index, uint64_t hash)
 {
     struct buf note = {0};
-    pack_array(&note, 3);
+    pack_array(&note, 4);
     pack_u64(&note, node->disk.state);
     pack_u64(&note, index);
     pack_u64(&note, hash);
+    pack_u64(&note, node->room.own);
     if (peer_set_send_note(node->peers, to, NOTE_BEAT_ANSWER, note.data, note.len) != ERR_OK)
         log_debug(node->logger, "note lost to=%" PRIu64, to);
     buf_deinit(&note);
@@ -262,8 +271,12 @@ void beats_on_beat(struct node *node, floe_id from, const uint8_t *data, size_t 
     uint64_t leaders = unpack_u64(&in);
     uint64_t own = 0;
     bool sound = fields >= 3 && read_votes(&in, &votes);
-    unpack_rest(&in, fields, 3);
+    bool tells = sound && fields > 4; /* of room: what an older version does not know */
+    uint64_t room = tells ? unpack_u64(&in) : NODE_ROOM_GOOD;
+    floe_id who = tells ? unpack_u64(&in) : 0;
+    unpack_rest(&in, fields, tells ? 5 : 3);
     if (sound && unpack_end(&in) == ERR_OK && from == node_leader(node)) {
+        room_on_told(node, from, room, who);
         bool known = index != 0 && find_or_note(node, index, &own);
         if (known) {
             put_vote(&votes, node->options.id, own);

@@ -43,5 +43,6 @@ void history_check(struct node *node, const struct floe_message *message)
                    "cluster starts with an empty data directory and join = true",
                    index, floe_raft_term_at(node->raft, index), theirs, message->from);
     node->damaged = true;
+    node->foreign = true;
     node_fail(node, "the log of this member is not the cluster's", text);
 }

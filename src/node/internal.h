@@ -7,11 +7,13 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/prng.h"
 #include "node/ages.h"
 #include "node/chain.h"
 #include "node/leases.h"
 #include "node/members.h"
 #include "node/node.h"
+#include "node/parts.h"
 #include "node/waiters.h"
 #include "storage/snapshot_file.h"
 #include "storage/wal.h"
@@ -28,9 +30,12 @@
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
 #define NODE_TRAILING_BYTES_MAX (UINT64_C(32) << 20)
+#define NODE_PEER_QUEUE_BYTES (32u << 20) /* messages to one member */
 #define NODE_RETRY_MS 50u      /* before a refused proposal is tried again */
 #define NODE_FAREWELL_MS 10000u /* a removed member is told for so long */
 #define NODE_STOP_MS 3000u      /* an orderly stop is bounded by this */
+
+#define ROOM_PATIENCE_MS 1000u  /* a write waits for so long before it is refused: room may come */
 
 #define ROLLED_BACK_FILE "ROLLED_BACK"
 
@@ -39,7 +44,7 @@
 
 /* Numbering of notes between nodes (peer_set_send_note). */
 enum node_note {
-    NOTE_NOT_APPENDED = 1,   /* seqs of proposals that the receiver of a MsgProp did not take */
+    NOTE_NOT_APPENDED = 1,   /* boot, term and seqs of proposals that were not taken */
     NOTE_CHANGE_REQUEST = 2, /* a membership change for the leader to make */
     NOTE_CHANGE_ANSWER = 3,
     NOTE_REMOVED = 4,     /* you are no longer a member */
@@ -52,179 +57,6 @@ enum node_note {
     NOTE_RESEED_ANSWER = 11, /* you are a new learner here: number, my term */
     NOTE_LEASE_ASK = 12,     /* to the leader: renewals and looks (leases.c) */
     NOTE_LEASE_ANSWER = 13,
-};
-
-/* An acknowledgement that needs the disk: created held, released by position (durable.c). */
-struct held {
-    uint64_t position; /* of the log, bytes */
-    struct floe_message message;
-    STAILQ_ENTRY(held) next;
-};
-
-/* A FLOE_MSG_STORAGE_APPLY being worked off (apply.c). */
-struct apply_job {
-    struct floe_message message;
-    size_t done; /* entries */
-    STAILQ_ENTRY(apply_job) next;
-};
-
-enum read_for {
-    READ_CLIENT,
-    READ_LEASES, /* a round of confirmation; token is its number */
-    READ_AGE,    /* so that the age of the state is known */
-};
-
-/* A linearizable read (reads.c). */
-struct read {
-    enum read_for what;
-    uint64_t token;
-    uint64_t deadline_ms;
-    uint64_t sent_ms;   /* of first_seq: what is read is at least as new */
-    uint64_t first_seq; /* answers to read index requests from this one on count; 0 = none sent */
-    floe_index index;   /* 0 = no answer yet */
-    bool has_index;
-    TAILQ_ENTRY(read) next;
-};
-
-/* How old the state may be (reads.c). Of its own, so that a look at it can say that it matters. */
-struct freshness {
-    bool known;
-    uint64_t as_of_ms; /* the state is no older than this */
-    bool asked;
-    uint64_t asked_ms; /* when somebody wanted to know last */
-    bool under_way;
-    uint64_t next_ms;
-};
-
-/* What of the history and of the tickets is to go, at the leader (retention.c). */
-struct retention {
-    floe_term term; /* in which it was sampled; 0 = not the leader */
-    struct ages revisions;
-    struct ages tickets;
-    uint64_t forgotten; /* tickets up to this are proposed to be forgotten */
-    uint64_t compacted; /* proposed last; it flies until the store says so, too */
-    uint64_t next_ms;
-};
-
-/* A snapshot of our own being written (snapshots.c). */
-struct own_snapshot {
-    struct kv_view *view; /* NULL: none, or complete */
-    struct snapshot_writer *writer;
-    struct snapshot_meta meta; /* as of the view */
-    bool syncing;
-    bool discard; /* overtaken: throw it away once its sync is done */
-};
-
-/* A snapshot that another member sends (transfers.c). */
-struct incoming_snapshot {
-    struct snapshot_writer *writer; /* NULL: none */
-    floe_id from;
-    struct floe_message message; /* the FLOE_MSG_SNAP to be stepped when the file is durable */
-    bool syncing;
-    bool discard;
-};
-
-/* A snapshot on its way to another member (transfers.c). */
-struct transfer {
-    floe_id to;
-    floe_index index;
-    struct snapshot_reader *reader; /* NULL: all fed */
-};
-
-/* A snapshot file being read into a store (snapshots.c). */
-struct loading {
-    struct snapshot_reader *reader; /* NULL: none */
-    struct kv_loader *loader;
-    floe_index index;
-    floe_term term;
-};
-
-/* A member that was removed and must hear of it (changes.c). */
-struct farewell {
-    floe_id id;
-    uint64_t position; /* in the log: not before that is durable */
-    uint64_t until_ms;
-    uint64_t next_ms;
-};
-
-/* A write that waits for the disk (disk_watch.c). */
-struct disk_wait {
-    bool is; /* there is one */
-    uint64_t since_ms;
-};
-
-struct disk_watch {
-    struct disk_wait flying;   /* the oldest that the sync in flight covers */
-    struct disk_wait gathered; /* the oldest that waits for the next one */
-    enum node_disk state;
-    bool was_stuck;       /* and has not been good for long enough since */
-    uint64_t bad_ms;      /* when a write was late last */
-    uint64_t late_count;  /* times that it got late or stuck */
-    uint64_t stuck_count;
-    uint64_t longest_ms;
-    uint64_t said_late_ms; /* no further line before this */
-    bool giving_up;        /* leadership, since: */
-    uint64_t give_up_ms;
-    bool silent; /* nothing goes to followers, so that they elect */
-};
-
-/* Hashes of the chain at one index, by member (beats.c). */
-struct beat_vote {
-    floe_id id;
-    uint64_t hash;
-};
-struct beat_votes {
-    struct beat_vote *list;
-    size_t count;
-    size_t cap;
-};
-
-struct beat_peer {
-    floe_id id;
-    enum node_disk disk; /* as it said last */
-};
-
-struct beats {
-    floe_index index; /* leader: asked for; 0 = nothing yet */
-    uint64_t hash;    /* our own there */
-    uint64_t asked_ms;
-    bool complete; /* the last note told all answers */
-    struct beat_votes votes; /* for index, ours included */
-    struct beat_peer *peers;
-    size_t peer_count;
-    size_t peer_cap;
-    floe_index question; /* others: asked for before it was applied; 0 = none */
-    bool answer_known;
-    uint64_t answer;
-    floe_index judged_index;
-    bool differs; /* from the leader, and nobody knows who is right, since: */
-    uint64_t differs_ms;
-};
-
-/* What a member acknowledged to us when we led, as far as it was committed (rollback.c). */
-struct counted {
-    floe_id id;
-    floe_index index;
-};
-
-enum reseed_stage {
-    RESEED_NONE = 0,
-    RESEED_MOVING = 1,
-    RESEED_ASKING = 2,
-    RESEED_ADMITTED = 3,
-};
-
-/* This member starts anew under its old id (reseed.c). The first four are kept on disk. */
-struct reseed {
-    enum reseed_stage stage;
-    uint64_t number; /* of this try, not 0 */
-    uint64_t stamp;  /* in the names of what was moved aside */
-    floe_term floor; /* no vote is cast in this term or an older one */
-    floe_id leader;        /* the only one that is listened to while asking; 0 = none ... */
-    floe_term leader_term; /* ... and in which term */
-    uint64_t ask_ms;
-    uint64_t complain_ms;
-    uint64_t finish_at; /* log position of a later term, plus 1; 0 = not there yet */
 };
 
 struct node {
@@ -255,8 +87,15 @@ struct node {
     /* disk_watch.c */
     struct disk_watch disk;
 
+    /* failover.c */
+    struct failover failover;
+    struct prng prng;
+
     /* beats.c */
     struct beats beats;
+
+    /* room.c */
+    struct room room;
 
     /* apply.c */
     struct kv *kv;
@@ -266,6 +105,7 @@ struct node {
     floe_term applied_term;
     struct chain chain;     /* as of applied, or of the snapshot that is being read in */
     uint64_t applied_bytes; /* since the newest snapshot */
+    uint64_t apply_budget;  /* bytes that may still be applied in this turn */
     struct floe_conf_state conf_state; /* as of applied */
     struct members members;            /* as of applied */
 
@@ -309,6 +149,7 @@ struct node {
     floe_index mark_index;     /* of the newest one that the log knows of, whether or not it can */
     floe_index kept_index;     /* the log is kept behind this: the snapshot before; 0 = all of it */
     bool snapshot_wanted; /* before its time: for another member, or to make room on the disk */
+    uint64_t snapshot_retry_ms; /* none is begun before this */
     struct own_snapshot own;
     struct loading loading;
     struct incoming_snapshot incoming;
@@ -335,6 +176,7 @@ struct node {
     uint64_t transfer_sent_ms;
     enum node_life life;
     bool damaged; /* FAILED: the data cannot be trusted */
+    bool foreign; /* it was never of this cluster (history.c) */
     char failure[500];
 };
 
@@ -361,6 +203,12 @@ void durable_start_sync(struct node *node);
 bool durable_release(struct node *node);
 void durable_deinit(struct node *node);
 
+/* failover.c */
+void failover_on_broken(struct node *node, floe_id id);  /* our link to it */
+void failover_on_heard(struct node *node, floe_id from); /* as a leader speaks */
+void failover_on_connected(struct node *node);
+void failover_turn(struct node *node);
+
 /* disk_watch.c */
 void disk_watch_on_wanted(struct node *node);   /* something waits for a sync */
 void disk_watch_on_start(struct node *node);    /* which has been started */
@@ -381,6 +229,24 @@ void beats_on_answer(struct node *node, floe_id from, const uint8_t *data, size_
 void beats_on_applied(struct node *node);
 enum node_disk beats_disk_of(const struct node *node, floe_id id); /* GOOD: it has not said */
 void beats_deinit(struct node *node);
+
+/* room.c */
+void room_turn(struct node *node); /* looks at the room */
+void room_on_told(struct node *node, floe_id leader, uint64_t level, floe_id who);
+bool room_is_mute(const struct node *node);
+/* NULL: a write is taken, or waits for room for a moment; else why it is refused. The text is good
+ * as long as the node. */
+const char *room_refusal(const struct node *node, bool grows);
+bool room_is_growth(const struct kv_command *command);
+const char *room_refusal_of_size(struct node *node); /* for one that alone is too large */
+/* Is there room for a proposal now? Then it counts as taken. */
+bool room_takes(struct node *node, size_t data_bytes, bool grows);
+/* The same for what comes from another member. False: it must not be stepped. */
+bool room_accepts(struct node *node, const struct floe_message *message);
+/* Has the disk said no just now? */
+bool room_was_refused(const struct node *node);
+void room_on_logged(struct node *node); /* what was taken is in the log */
+const char *room_level_name(enum node_room level);
 
 /* apply.c */
 void apply_push(struct node *node, struct floe_message *message); /* takes it over */
@@ -406,6 +272,10 @@ void requests_on_applied(struct node *node, uint64_t seq, struct node_result res
 /* index was applied: proposals that stood there and were not met are proved dead. */
 void requests_on_index(struct node *node, floe_index index);
 void requests_on_snapshot(struct node *node, floe_index index);
+/* A forwarded batch leaves, in this term. */
+void requests_on_forward(struct node *node, const struct floe_message *message, floe_term term);
+/* An entry of a newer term is being applied. */
+void requests_on_term(struct node *node, floe_term term);
 void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len);
 /* Tells the sender of a MsgProp that nothing of it was appended. */
 void requests_refuse_forwarded(struct node *node, const struct floe_message *message);
@@ -509,6 +379,8 @@ enum err reseed_begin(struct node *node, struct buf *why) MUST_USE;
 void reseed_tick(struct node *node);
 /* Does this member not count yet? Then it starts no election. */
 bool reseed_is_mute(const struct node *node);
+/* It counts, but has not been made a voter again. */
+bool reseed_is_learner(const struct node *node);
 /* May the core hear this message? */
 bool reseed_allows(const struct node *node, const struct floe_message *message);
 void reseed_on_answer(struct node *node, floe_id from, const uint8_t *data, size_t len);

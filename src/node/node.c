@@ -1,7 +1,6 @@
 /* Making and ending a node, and the picture of it that /status shows. */
 #include "node/internal.h"
 
-#include "base/prng.h"
 #include "codec/checksum.h"
 
 #include <string.h>
@@ -49,7 +48,7 @@ static struct peer_set *open_peers(const struct node *node)
                                    .address = node->options.peer_address,
                                    .seed = node->options.seed + 1,
                                    .logger = node->logger,
-                                   .queue_bytes = 32u << 20};
+                                   .queue_bytes = NODE_PEER_QUEUE_BYTES};
     struct peer_set *peers = peer_set_new(&options);
     for (size_t i = 0; i < node->options.member_count; i++)
         if (node->options.members[i].id != node->options.id)
@@ -67,11 +66,12 @@ enum err node_open(const struct node_options *options, uint64_t now_ms, struct n
     node->fs = options->fs;
     node->now_ms = now_ms;
     node->next_tick_ms = now_ms + options->heartbeat_ms;
-    struct prng prng = {.state = options->seed};
-    node->boot = prng_next(&prng);
-    leases_init(node, prng_next(&prng));
+    node->prng.state = options->seed;
+    node->boot = prng_next(&node->prng);
+    leases_init(node, prng_next(&node->prng));
     node->fresh = mem_calloc(1, sizeof *node->fresh);
     node->kv_generation = 1;
+    node->room.pressed = true; /* a full disk is one from the first turn on */
     STAILQ_INIT(&node->held);
     STAILQ_INIT(&node->apply_jobs);
     TAILQ_INIT(&node->reads);
@@ -136,6 +136,11 @@ bool node_is_damaged(const struct node *node)
     return node->damaged;
 }
 
+bool node_reseed_helps(const struct node *node)
+{
+    return node->damaged && !node->foreign;
+}
+
 const struct kv *node_kv(const struct node *node)
 {
     return node->kv;
@@ -191,6 +196,8 @@ static void judge_readiness(const struct node *node, struct node_status *out)
     out->caught_up = false;
     if (reseed_is_mute(node))
         out->reason = "being re-seeded: does not count yet";
+    else if (reseed_is_learner(node))
+        out->reason = "being re-seeded: a learner until it has caught up";
     else if (members_find(&node->members, node->options.id) == NULL)
         out->reason = "not a member of a cluster yet";
     else if (node->leaving_until_ms != 0)
@@ -199,6 +206,8 @@ static void judge_readiness(const struct node *node, struct node_status *out)
         out->reason = "stopping";
     else if (node->disk.state == NODE_DISK_STUCK)
         out->reason = "the disk is stuck: what was written waits for it";
+    else if (room_is_mute(node))
+        out->reason = "no room on the disk: not even for votes";
     else if (out->leader == 0)
         out->reason = "there is no leader";
     else if (node->loading.reader != NULL)
@@ -237,7 +246,10 @@ struct node_status node_status(const struct node *node, uint64_t now_ms)
                               .disk_waits_ms = disk_watch_age_ms(node),
                               .disk_longest_ms = node->disk.longest_ms,
                               .disk_late_count = node->disk.late_count,
-                              .disk_stuck_count = node->disk.stuck_count};
+                              .disk_stuck_count = node->disk.stuck_count,
+                              .room = room_level_name(node->room.own),
+                              .room_bytes = wal_room(node->wal),
+                              .room_text = room_refusal(node, true)};
     judge_readiness(node, &out);
     out.members = mem_calloc(node->members.count, sizeof *out.members);
     for (size_t i = 0; i < node->members.count; i++)

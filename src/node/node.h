@@ -82,6 +82,8 @@ const char *node_failure(const struct node *node);
 /* FAILED, and the stored data is damaged, too old, or not the cluster's: it must not be used again,
  * but made anew from the others. */
 bool node_is_damaged(const struct node *node);
+/* Damaged, and of this cluster: to be started with reseed_stamp. */
+bool node_reseed_helps(const struct node *node);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -120,6 +122,7 @@ enum node_outcome {
     NODE_NOT_DONE, /* certainly not done: no leader in time, or stopping; try again */
     NODE_UNKNOWN,          /* may or may not be done */
     NODE_OVERLOADED,       /* certainly not done: over pending_bytes */
+    NODE_NO_ROOM,          /* certainly not done: a voter's disk is full; text says whose */
     NODE_CONFLICT,         /* member: id in use or removed once */
     NODE_MEMBER_NOT_FOUND,
     NODE_CHANGE_UNDER_WAY, /* member: another change has not ended yet; try again */
@@ -132,7 +135,7 @@ struct node_result {
     struct kv_result kv; /* of a write; owned by receiver: kv_result_deinit */
     floe_term term;      /* of the log entry of a write or member change */
     floe_index index;    /* 0 = not known: the member's own removal, learnt otherwise */
-    const char *text;    /* more about outcome, or NULL; static */
+    const char *text;    /* more about outcome, or NULL; good as long as the node */
     bool lease_known;    /* renew, look: there is such a lease */
     uint64_t lease_ttl_s; /* as granted */
     uint64_t lease_remaining_ms;
@@ -173,6 +176,15 @@ enum node_disk {
     NODE_DISK_RECOVERING, /* was stuck less than ten ago: does not campaign */
 };
 
+/* What the room that is reserved for the log allows. The leader refuses growth while any voter that
+ * it hears has none for it. */
+enum node_room {
+    NODE_ROOM_GOOD,
+    NODE_ROOM_NO_GROWTH, /* PUT is refused; reads, deletes and membership changes go on */
+    NODE_ROOM_NONE,      /* reads go on */
+    NODE_ROOM_MUTE,      /* the last is kept: this member is as if cut off from the others */
+};
+
 struct node_status {
     floe_id id;
     const char *name;
@@ -193,6 +205,9 @@ struct node_status {
     uint64_t disk_longest_ms; /* of all since the start */
     uint64_t disk_late_count; /* times that it got late or worse */
     uint64_t disk_stuck_count;
+    const char *room;      /* name of this member's enum node_room; static */
+    uint64_t room_bytes;   /* reserved for the log */
+    const char *room_text; /* why writes are refused, or NULL; borrowed until the next pump */
     bool caught_up;     /* applied what a leader last said is committed; loads no snapshot */
     const char *reason; /* if not ready: why */
     struct node_member *members; /* ascending by id */

@@ -19,6 +19,16 @@ static void withhold(struct node *node, const struct floe_message *message)
         floe_raft_report_snapshot(node->raft, message->to, true);
 }
 
+/* A proposal says in which term it was forwarded (its log_term is free for that): only the leader
+ * of that term takes it, so that it cannot come to life later (requests_on_term). */
+static enum err forward(struct node *node, const struct floe_message *message)
+{
+    struct floe_message out = *message;
+    out.log_term = floe_raft_basic_status(node->raft).hard_state.term;
+    requests_on_forward(node, message, out.log_term);
+    return peer_set_send(node->peers, &out);
+}
+
 bool node_send(struct node *node, const struct floe_message *message)
 {
     if (disk_watch_withholds(node, message)) {
@@ -29,7 +39,8 @@ bool node_send(struct node *node, const struct floe_message *message)
         transfers_send(node, message);
         return true;
     }
-    enum err err = peer_set_send(node->peers, message);
+    enum err err = message->type == FLOE_MSG_PROP ? forward(node, message)
+                                                  : peer_set_send(node->peers, message);
     if (err == ERR_OK)
         return true;
     if (message->type == FLOE_MSG_PROP)
@@ -104,6 +115,13 @@ static bool would_bounce(const struct node *node, const struct floe_message *mes
            floe_raft_basic_status(node->raft).soft_state.state != FLOE_STATE_LEADER;
 }
 
+/* Of another term: whoever forwarded it may have given it up meanwhile and tried again. */
+static bool is_late(const struct node *node, const struct floe_message *message)
+{
+    return message->type == FLOE_MSG_PROP &&
+           message->log_term != floe_raft_basic_status(node->raft).hard_state.term;
+}
+
 static void on_message(struct node *node, const struct floe_message *message)
 {
     if (message->type == FLOE_MSG_SNAP) {
@@ -116,6 +134,8 @@ static void on_message(struct node *node, const struct floe_message *message)
         rollback_check(node, message->from, message->commit);
     if (message->type == FLOE_MSG_APP)
         history_check(node, message);
+    if (message->type == FLOE_MSG_APP || message->type == FLOE_MSG_HEARTBEAT)
+        failover_on_heard(node, message->from);
     if (message->type == FLOE_MSG_APP && message->commit > node->leader_commit)
         node->leader_commit = message->commit;
     if (message->type == FLOE_MSG_READ_INDEX && reads_come_too_early(node))
@@ -127,7 +147,7 @@ static void on_message(struct node *node, const struct floe_message *message)
     }
     if (node->life != NODE_RUNNING)
         return;
-    if (would_bounce(node, message)) {
+    if (would_bounce(node, message) || is_late(node, message) || !room_accepts(node, message)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
         return;
@@ -192,6 +212,7 @@ static void on_note(struct node *node, const struct peer_event *event)
 static void on_connected(struct node *node, floe_id id)
 {
     rollback_on_connected(node, id);
+    failover_on_connected(node);
     floe_id leader = node_leader(node);
     if (leader == FLOE_ID_NONE || leader == id || leader == node->options.id)
         return;
@@ -214,6 +235,7 @@ static void on_event(struct node *node, struct peer_event *event)
     case PEER_EVENT_NOTE: on_note(node, event); return;
     case PEER_EVENT_CONNECTED: on_connected(node, event->id); return;
     case PEER_EVENT_UNREACHABLE: floe_raft_report_unreachable(node->raft, event->id); return;
+    case PEER_EVENT_BROKEN: failover_on_broken(node, event->id); return;
     case PEER_EVENT_SNAPSHOT_BEGIN: transfers_on_begin(node, event); return;
     case PEER_EVENT_SNAPSHOT_RECORD: transfers_on_record(node, event); return;
     case PEER_EVENT_SNAPSHOT_ABORT: transfers_on_abort(node, event->id); return;
@@ -279,7 +301,7 @@ static void run_ticks(struct node *node)
     unsigned due = late_ms < 3 * (uint64_t)node->options.heartbeat_ms
                        ? 1 + (unsigned)(late_ms / node->options.heartbeat_ms)
                        : 1;
-    for (unsigned i = 0; i < due && !reseed_is_mute(node); i++)
+    for (unsigned i = 0; i < due && !reseed_is_mute(node) && !room_is_mute(node); i++)
         disk_watch_tick(node, recover_election_ticks(node));
     forget_silent_leader(node);
     beats_tick(node);
@@ -296,6 +318,7 @@ static void run_ticks(struct node *node)
 
 static void run_batches(struct node *node)
 {
+    node->apply_budget = NODE_TURN_APPLY_BYTES;
     for (unsigned i = 0; i < NODE_TURN_BATCHES && node->life == NODE_RUNNING; i++) {
         bool batch = floe_raft_has_ready(node->raft);
         if (batch)
@@ -321,7 +344,7 @@ static void on_caught_up_own(struct node *node)
     recover_compare_members(node);
     if (voters->count == 1 && voters->id[0] == node->options.id &&
         node->conf_state.voters_outgoing.count == 0 && node_leader(node) == 0 &&
-        !reseed_is_mute(node))
+        !reseed_is_mute(node) && !room_is_mute(node))
         (void)floe_raft_campaign(node->raft);
 }
 
@@ -333,6 +356,8 @@ static void turn(struct node *node)
     if (node->life == NODE_FAILED) /* nothing more is answered from a state that may be wrong */
         return;
     run_ticks(node);
+    room_turn(node);
+    failover_turn(node);
     changes_tick(node);
     requests_publish(node);
     requests_propose(node);
@@ -340,6 +365,7 @@ static void turn(struct node *node)
     retention_turn(node);
     reads_send(node);
     run_batches(node);
+    room_on_logged(node);
     on_caught_up_own(node);
     changes_complete(node);
     reads_complete(node);
@@ -381,6 +407,8 @@ uint64_t node_next_deadline_ms(const struct node *node)
     const struct waiter *oldest = TAILQ_FIRST(&node->waiters.all);
     if (oldest != NULL && oldest->deadline_ms < deadline)
         deadline = oldest->deadline_ms;
+    if (node->failover.campaign_ms != 0 && node->failover.campaign_ms < deadline)
+        deadline = node->failover.campaign_ms;
     uint64_t leases = leases_next_ms(node);
     return leases < deadline ? leases : deadline;
 }

@@ -52,11 +52,14 @@ void requests_result(struct node *node, struct waiter *waiter, struct node_resul
 
 /* ---- requests come in ------------------------------------------------------------------------ */
 
-static bool refuse_at_once(struct node *node, uint64_t token, size_t bytes)
+static bool refuse_at_once(struct node *node, uint64_t token, size_t bytes, bool grows)
 {
     struct node_result result = {.token = token, .outcome = NODE_NOT_DONE};
     if (requests_are_over(node)) {
         result.text = requests_end_text(node);
+    } else if (grows && room_refusal(node, true) != NULL) {
+        result.outcome = NODE_NO_ROOM;
+        result.text = room_refusal(node, true);
     } else if (node->waiters.bytes + bytes > node->options.pending_bytes) {
         result.outcome = NODE_OVERLOADED;
         result.text = "too many bytes of requests are under way";
@@ -87,11 +90,13 @@ static struct waiter *add_write(struct node *node, enum envelope_kind kind,
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
                 bool want_replies, uint64_t now_ms)
 {
+    bool grows = room_is_growth(command);
     struct buf payload = {0};
     kv_command_encode(&payload, command);
-    if (!refuse_at_once(node, token, payload.len + 512)) {
+    if (!refuse_at_once(node, token, payload.len + 512, grows)) {
         struct waiter *waiter = add_write(node, ENVELOPE_KV, &payload, now_ms);
         waiter->token = token;
+        waiter->grows = grows;
         waiter->want_replies = want_replies;
     }
     buf_deinit(&payload);
@@ -109,10 +114,11 @@ bool requests_propose_own(struct node *node, const struct kv_command *command)
                                 .payload = payload.data,
                                 .payload_len = payload.len};
     struct floe_blob *blob = envelope_encode(&envelope);
-    enum floe_err err = floe_raft_propose_batch(node->raft, &blob, 1);
+    bool taken = room_takes(node, floe_blob_size(blob), false) &&
+                 floe_raft_propose_batch(node->raft, &blob, 1) == FLOE_OK;
     floe_blob_unref(blob);
     buf_deinit(&payload);
-    return err == FLOE_OK;
+    return taken;
 }
 
 static struct waiter *add_change(struct node *node, enum waiter_kind kind, uint64_t token,
@@ -129,7 +135,7 @@ void node_add_member(struct node *node, uint64_t token, floe_id id, const char *
                      bool stay_learner, uint64_t now_ms)
 {
     ASSERT(strlen(address) < ADDR_TEXT_MAX);
-    if (refuse_at_once(node, token, sizeof(struct waiter)))
+    if (refuse_at_once(node, token, sizeof(struct waiter), false))
         return;
     struct waiter *waiter = add_change(node, WAITER_ADD, token, id, now_ms);
     memcpy(waiter->address, address, strlen(address) + 1);
@@ -140,7 +146,7 @@ void node_update_member(struct node *node, uint64_t token, floe_id id, const cha
                         uint64_t now_ms)
 {
     ASSERT(strlen(address) < ADDR_TEXT_MAX);
-    if (refuse_at_once(node, token, sizeof(struct waiter)))
+    if (refuse_at_once(node, token, sizeof(struct waiter), false))
         return;
     struct waiter *waiter = add_change(node, WAITER_UPDATE, token, id, now_ms);
     memcpy(waiter->address, address, strlen(address) + 1);
@@ -148,19 +154,19 @@ void node_update_member(struct node *node, uint64_t token, floe_id id, const cha
 
 void node_remove_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms)
 {
-    if (!refuse_at_once(node, token, sizeof(struct waiter)))
+    if (!refuse_at_once(node, token, sizeof(struct waiter), false))
         (void)add_change(node, WAITER_REMOVE, token, id, now_ms);
 }
 
 void node_promote_member(struct node *node, uint64_t token, floe_id id, uint64_t now_ms)
 {
-    if (!refuse_at_once(node, token, sizeof(struct waiter)))
+    if (!refuse_at_once(node, token, sizeof(struct waiter), false))
         (void)add_change(node, WAITER_PROMOTE, token, id, now_ms);
 }
 
 void node_transfer_leader(struct node *node, uint64_t token, floe_id to, uint64_t now_ms)
 {
-    if (!refuse_at_once(node, token, sizeof(struct waiter)))
+    if (!refuse_at_once(node, token, sizeof(struct waiter), false))
         (void)add_change(node, WAITER_TRANSFER, token, to, now_ms);
 }
 
@@ -211,9 +217,42 @@ static bool propose_batch(struct node *node, const struct batch *batch)
     return true;
 }
 
+/* There is none for this one now: perhaps once what was taken in this turn is in the log, perhaps
+ * for smaller ones only. */
+static void wait_for_room(struct node *node, struct waiter *waiter)
+{
+    bool refused = room_was_refused(node);
+    uint64_t came_ms = waiter->deadline_ms - node->options.request_timeout_ms;
+    if (refused && node->now_ms >= came_ms + ROOM_PATIENCE_MS)
+        requests_result(node, waiter,
+                        (struct node_result){.outcome = NODE_NO_ROOM,
+                                             .text = room_refusal_of_size(node)});
+    else if (refused || node->room.level != NODE_ROOM_GOOD)
+        waiter->retry_ms = node->now_ms + NODE_RETRY_MS;
+    else
+        node->more = true;
+}
+
+/* Room that is wanted for longer than a moment will not come soon. */
+static void refuse_for_room(struct node *node)
+{
+    struct waiter *waiter;
+    struct waiter *next;
+    for (waiter = TAILQ_FIRST(&node->waiters.queued); waiter != NULL; waiter = next) {
+        next = TAILQ_NEXT(waiter, in_state);
+        const char *why = room_refusal(node, waiter->grows);
+        if (why != NULL && waiter->kind == WAITER_WRITE)
+            requests_result(node, waiter,
+                            (struct node_result){.outcome = NODE_NO_ROOM, .text = why});
+    }
+}
+
 void requests_propose(struct node *node)
 {
-    if (node_leader(node) == 0 || TAILQ_EMPTY(&node->waiters.queued))
+    if (TAILQ_EMPTY(&node->waiters.queued))
+        return;
+    refuse_for_room(node);
+    if (node_leader(node) == 0)
         return;
     struct batch batch = {.count = 0};
     struct waiter *waiter = TAILQ_FIRST(&node->waiters.queued);
@@ -224,6 +263,10 @@ void requests_propose(struct node *node)
             continue;
         if (waiter->kind != WAITER_WRITE) {
             changes_attempt(node, waiter);
+            continue;
+        }
+        if (!room_takes(node, floe_blob_size(waiter->data), waiter->grows)) {
+            wait_for_room(node, waiter);
             continue;
         }
         batch.waiter[batch.count] = waiter;
@@ -263,9 +306,40 @@ void requests_on_index(struct node *node, floe_index index)
         requeue(node, waiter, 0);
 }
 
+void requests_on_forward(struct node *node, const struct floe_message *message, floe_term term)
+{
+    for (size_t i = 0; i < message->entry_count; i++) {
+        struct envelope envelope;
+        if (envelope_decode(message->entries[i].data, &envelope) != ERR_OK ||
+            envelope.origin != node->options.id || envelope.boot != node->boot)
+            continue;
+        struct waiter *waiter = waiters_find(&node->waiters, envelope.seq);
+        if (waiter != NULL && waiter->state == WAITER_FORWARDED)
+            waiter->term = term;
+    }
+}
+
+/* What was forwarded in an older term would have been applied before this, or is in a log of that
+ * term which nobody will ever commit; and nobody takes it any more (is_late in pump.c). */
+void requests_on_term(struct node *node, floe_term term)
+{
+    struct waiter *waiter;
+    TAILQ_FOREACH(waiter, &node->waiters.all, in_all)
+    {
+        if (waiter->kind == WAITER_WRITE && waiter->state == WAITER_FORWARDED &&
+            waiter->term < term)
+            requeue(node, waiter, 0);
+    }
+}
+
 void requests_on_snapshot(struct node *node, floe_index index)
 {
     struct waiter *waiter;
+    TAILQ_FOREACH(waiter, &node->waiters.all, in_all)
+    {
+        if (waiter->kind == WAITER_WRITE && waiter->state == WAITER_FORWARDED)
+            waiters_set_state(&node->waiters, waiter, WAITER_UNKNOWABLE);
+    }
     while ((waiter = TAILQ_FIRST(&node->waiters.proposed)) != NULL && waiter->index <= index)
         waiters_set_state(&node->waiters, waiter, WAITER_UNKNOWABLE);
 }
@@ -275,9 +349,12 @@ void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len
     struct unpack in = unpack_init(data, len);
     uint32_t count = unpack_array(&in);
     uint64_t boot = unpack_u64(&in);
-    for (uint32_t i = 1; i < count && !in.failed && boot == node->boot; i++) {
+    floe_term term = unpack_u64(&in);
+    for (uint32_t i = 2; i < count && !in.failed && boot == node->boot; i++) {
         struct waiter *waiter = waiters_find(&node->waiters, unpack_u64(&in));
-        if (!in.failed && waiter != NULL && waiter->state == WAITER_FORWARDED)
+        /* not if another one was asked meanwhile (requests_on_term) */
+        if (!in.failed && waiter != NULL && waiter->state == WAITER_FORWARDED &&
+            waiter->term == term)
             requeue(node, waiter, NODE_RETRY_MS);
     }
 }
@@ -299,8 +376,9 @@ void requests_refuse_forwarded(struct node *node, const struct floe_message *mes
     }
     if (count > 0) {
         struct buf note = {0};
-        pack_array(&note, count + 1);
+        pack_array(&note, count + 2);
         pack_u64(&note, boot);
+        pack_u64(&note, message->log_term);
         buf_add(&note, seqs.data, seqs.len);
         if (peer_set_send_note(node->peers, message->from, NOTE_NOT_APPENDED, note.data,
                                note.len) != ERR_OK)

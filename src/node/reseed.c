@@ -194,6 +194,13 @@ bool reseed_is_mute(const struct node *node)
     return node->reseed.stage == RESEED_ASKING;
 }
 
+bool reseed_is_learner(const struct node *node)
+{
+    const struct member *self = members_find(&node->members, node->options.id);
+    return self != NULL && self->seed != 0 &&
+           floe_ids_contain(&node->conf_state.learners, node->options.id);
+}
+
 bool reseed_allows(const struct node *node, const struct floe_message *message)
 {
     const struct reseed *reseed = &node->reseed;

@@ -19,31 +19,41 @@ static void begin_term(struct node *node, floe_term term)
 {
     uint64_t span_ms = node->options.history_ms;
     struct retention *retention = &node->retention;
-    *retention = (struct retention){.term = term};
+    *retention = (struct retention){.term = term, .tidied = kv_compact_revision(node->kv)};
     ages_init(&retention->revisions, span_ms != 0 ? span_ms : HOUR_MS);
     ages_init(&retention->tickets, TICKET_MS);
 }
 
-/* While the store still tidies up, or keeps all for a snapshot, what it occupies says nothing. */
-static bool is_too_large(const struct node *node)
+/* While the store still tidies up, or keeps all for a snapshot, what was compacted is still counted
+ * as occupied: what will be left of it is estimated by its share of the revisions. */
+static bool is_too_large(struct node *node)
 {
-    uint64_t bytes = node->options.history_bytes;
-    return !node->kv_untidy && node->own.view == NULL &&
-           kv_history_bytes(node->kv) > (bytes != 0 ? bytes : HISTORY_BYTES);
+    struct retention *retention = &node->retention;
+    uint64_t limit = node->options.history_bytes;
+    uint64_t gone = kv_compact_revision(node->kv);
+    if (!node->kv_untidy && node->own.view == NULL)
+        retention->tidied = gone;
+    uint64_t last = kv_revision(node->kv);
+    uint64_t bytes = kv_history_bytes(node->kv);
+    uint64_t all = last - retention->tidied;
+    if (gone > retention->tidied)
+        bytes = bytes / all * (last - gone) + bytes % all * (last - gone) / all;
+    return bytes > (limit != 0 ? limit : HISTORY_BYTES);
 }
 
 /* The revision up to which history is to go; 0: nothing. */
-static uint64_t compact_goal(const struct node *node)
+static uint64_t compact_goal(struct node *node)
 {
     uint64_t gone = kv_compact_revision(node->kv);
+    uint64_t from = gone > 0 ? gone : 1; /* 1 is the empty store */
     uint64_t last = kv_revision(node->kv);
     uint64_t goal = node->retention.revisions.passed;
-    if (is_too_large(node) && last > gone) {
-        uint64_t step = (last - gone) / STEPS;
-        uint64_t forced = gone + (step > 0 ? step : 1);
+    if (is_too_large(node) && last > from) {
+        uint64_t step = (last - from) / STEPS;
+        uint64_t forced = from + (step > 0 ? step : 1);
         goal = forced > goal ? forced : goal;
     }
-    return goal > gone && goal > 1 && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
+    return goal > from && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
 }
 
 static void maybe_compact(struct node *node)

@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define RETRY_MS 2000u
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void own_clear(struct node *node)
@@ -38,12 +40,14 @@ static void own_failed(struct node *node, const char *what)
               node->fs.ops->last_error(node->fs.ctx));
     own_clear(node);
     node->applied_bytes = 0; /* the next try comes after as much work again */
+    node->snapshot_retry_ms = node->now_ms + RETRY_MS; /* and not at once in any case */
+    wal_give_up_spares(node->wal);                     /* for want of room, perhaps */
 }
 
 static bool is_due(const struct node *node)
 {
     if (node->own.writer != NULL || node->loading.reader != NULL || node->applied == 0 ||
-        node->applied <= node->mark_index)
+        node->applied <= node->mark_index || node->now_ms < node->snapshot_retry_ms)
         return false;
     return node->snapshot_wanted ||
            node->applied - node->snapshot_index >= node->options.snapshot_entries ||
@@ -205,7 +209,9 @@ static void loading_clear(struct node *node)
 {
     if (node->loading.reader != NULL)
         snapshot_reader_close(node->loading.reader);
-    if (node->loading.loader != NULL)
+    if (node->loading.loader != NULL && node->kv != NULL)
+        kv_loader_discard(node->kv, node->loading.loader); /* it may hold much: in slices */
+    else if (node->loading.loader != NULL)
         kv_loader_free(node->loading.loader);
     node->loading = (struct loading){0};
 }
@@ -214,9 +220,11 @@ enum err snapshots_reader_open(struct node *node, floe_index index, struct snaps
 {
     struct buf why = {0};
     enum err err = snapshot_reader_open(node->fs, index, out, &why);
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
         log_error(node->logger, "snapshot does not open index=%" PRIu64 " why=%s", index,
                   why.len > 0 ? buf_str(&why) : err_str(err));
+        node->snapshot_wanted = true; /* another one, that can be sent */
+    }
     buf_deinit(&why);
     return err;
 }

@@ -4,8 +4,9 @@
  *   QUEUED      certainly nowhere yet; proposed as soon as there is a leader
  *   PROPOSED    appended to the own log at (index, term); another entry applied there proves that
  *               it will never be: back to QUEUED
- *   FORWARDED   sent to the leader; back to QUEUED if the leader says that it took nothing
- *   UNKNOWABLE  a snapshot has jumped over its place
+ *   FORWARDED   sent to the leader of a term; back to QUEUED if the leader says that it took
+ *               nothing, or an entry of a later term is applied
+ *   UNKNOWABLE  a snapshot has jumped over its place, or may have
  *
  * All have the same time-out, so the list of all is in the order of deadlines.
  */
@@ -35,6 +36,7 @@ struct waiter {
     enum waiter_state state;
     uint64_t token;   /* the caller's */
     bool want_replies; /* WRITE */
+    bool grows;       /* WRITE: takes room for good */
     bool internal;    /* nobody to answer: our own publication, a change for another member */
     floe_id origin;   /* a change asked for by this member; 0 = our own caller */
     uint64_t origin_seq;
@@ -47,7 +49,7 @@ struct waiter {
     bool stay_learner;           /* ADD */
     uint64_t give_up_ms;         /* TRANSFER: begun here, has failed by then; 0 = not begun */
     floe_index index; /* PROPOSED: its place; an answered change waits until this is applied */
-    floe_term term;
+    floe_term term; /* PROPOSED, FORWARDED: in which */
     bool answered; /* the leader says that the change at index is committed */
     TAILQ_ENTRY(waiter) in_all;
     TAILQ_ENTRY(waiter) in_state; /* in queued, or in proposed */

@@ -86,6 +86,7 @@ enum peer_event_type {
     PEER_EVENT_NOTE,            /* kind, data */
     PEER_EVENT_CONNECTED,       /* outgoing message link to id is up */
     PEER_EVENT_UNREACHABLE,     /* outgoing message link to id was lost, or a message was dropped */
+    PEER_EVENT_BROKEN,          /* that link was up, and the other side or the network ended it */
     PEER_EVENT_SNAPSHOT_BEGIN,  /* message: the FLOE_MSG_SNAP; its file follows */
     PEER_EVENT_SNAPSHOT_RECORD, /* data: one encoded record, checksum verified; last */
     PEER_EVENT_SNAPSHOT_ABORT,  /* an incoming snapshot ended early */

@@ -141,7 +141,8 @@ static void log_end(struct peer_set *set, const struct session *session, struct 
     }
 }
 
-static void end_message_link(struct peer_set *set, struct session *session, const char *reason)
+static void end_message_link(struct peer_set *set, struct session *session, enum session_end end,
+                             const char *reason)
 {
     struct peer *peer = peer_find(set, session->peer);
     ASSERT(peer != NULL && peer->out == session);
@@ -150,6 +151,8 @@ static void end_message_link(struct peer_set *set, struct session *session, cons
     peer->drop_reported = false;
     if (session->state == SESSION_UP)
         peer_queue_simple(set, PEER_EVENT_UNREACHABLE, peer->id);
+    if (session->state == SESSION_UP && end == SESSION_END_GONE)
+        peer_queue_simple(set, PEER_EVENT_BROKEN, peer->id);
     peer_back_off(set, peer);
 }
 
@@ -161,7 +164,7 @@ void session_end(struct peer_set *set, struct session *session, enum session_end
     if (session->lane == PEER_LANE_SNAPSHOT)
         snapshot_on_end(set, session, 0);
     else if (session->dialled)
-        end_message_link(set, session, reason);
+        end_message_link(set, session, end, reason);
     log_debug(set->options.logger, "peer connection closed id=%" PRIu64 " where=%s why=\"%s\"",
               session->peer, session->where, reason);
     session->state = SESSION_CLOSED;

@@ -222,7 +222,8 @@ static void deinit_flat(struct floe_message *message)
     }
 }
 
-void floe_message_deinit(struct floe_message *message)
+/* Leaves its fields as they were. */
+static void release(struct floe_message *message)
 {
     for (size_t i = 0; i < message->response_count; i++) {
         ASSERT(message->responses[i].response_count == 0);
@@ -230,13 +231,18 @@ void floe_message_deinit(struct floe_message *message)
     }
     mem_free(message->responses);
     deinit_flat(message);
+}
+
+void floe_message_deinit(struct floe_message *message)
+{
+    release(message);
     *message = (struct floe_message){0};
 }
 
 void floe_messages_free(struct floe_message *messages, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        floe_message_deinit(&messages[i]);
+        release(&messages[i]);
     mem_free(messages);
 }
 

@@ -1,60 +1,4 @@
-/*
- * The write-ahead log: format, what a crash leaves, and the calls of the owner.
- *
- * FILES
- *   wal/<16 hex>.wal     segments, numbered from 1 without a gap; names sort by age; the one with
- *                        the highest number is written. The first has 4 MiB, the others 16 MiB,
- *                        reserved and zero-filled ahead; a record that is larger has a segment of
- *                        its own.
- *   wal/<16 hex>.spare   the next segment, prepared in the background. It becomes a segment by its
- *                        first record being written and a rename.
- *   Where there is no room for that (a full disk, a quota, a limit of file sizes) a segment has
- *   1 MiB; where not even that can be reserved it is not reserved at all and grows as it is
- *   written. Short ones leave room for the snapshot that lets older segments go
- *   (wal_take_space_hint), and go sooner themselves. Reading back does not care: a segment ends
- *   behind its last valid record, whether zeros or the end of the file come then, and the position
- *   in the next one's head says whether something is missing. A write that finds no room is final
- *   as any other failure; what it left behind is a torn tail.
- *
- * RECORDS (codec/record.h), not aligned, each payload starting with 16 bytes:
- *   8  position: log position of this record, bytes over all segments since the log was created
- *   8  durable:  log position up to which everything was known to be on disk when it was written
- *   HEAD   first of each segment, index = its number. msgpack array: format version, id and cluster
- *          name of the owner, hard state (term, vote, commit), snapshot mark (index, term), last
- *          index of the log, all as of then, so that older segments can go; and the bytes that the
- *          file had been given by then (0: it grows)
- *   ENTRY  one log entry. The newest record of an index wins and removes what was behind it
- *   STATE  hard state; the newest wins
- *   MARK   a durable snapshot: the log continues behind its index; body 1: entries behind it that
- *          came before stay (own snapshot), 0: they are gone (installed snapshot)
- * Zeros behind the last record are the normal end of a segment.
- *
- * WHAT A CRASH LEAVES, and what opening does with it
- * - A torn tail: bytes that no sync covered may be there or not, in any order, page by page, also
- *   over the end of a segment when a rotation happened in between. Reading stops at the first
- *   record that is not valid. Then all that follows is searched, byte by byte, for a valid record
- *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut:
- *   younger segments are removed (youngest first), and zeros are made durable in its place before
- *   anything new is written, so that no stale record can show up behind a new one later. The file
- *   keeps its length. One is found: bytes that were promised are damaged; ERR_CORRUPT with file,
- *   offset and the index up to which the log is good, and nothing is changed.
- *   Damage within the very last sync cannot be told from a torn tail unless something was written
- *   after it; wal_sync_now at an orderly stop therefore writes one more STATE record.
- * - A segment without a valid first record: rotation broke off before its sync; a torn tail that
- *   begins at its offset 0, and it is removed. (Segment 1 is synced before it gets its name, so
- *   there, and in the oldest segment generally, it is damage.)
- * - The new segment is there but the end of the one before it is not: a torn tail in the older one.
- * - A segment shorter than its head says, of which a record says that a sync of it had returned:
- *   the end was cut off later, which no crash does; ERR_CORRUPT, even where only zeros are missing.
- *   A crash before that sync leaves any length: a torn tail.
- * - A *.spare: removed.
- * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
- *   left has no gap. Entries at or before the mark are handed out apart, in case that its snapshot
- *   cannot be read; an installed snapshot ends all that was before it.
- * - An empty wal/ or none: a log that was never created.
- * - Records that were read but perhaps not synced (the process died, not the machine): opening
- *   syncs them before it returns, since the owner will count on them.
- */
+/* The calls of the log's owner; what they write and what a crash makes of it is told in wal.h. */
 #include "storage/wal.h"
 
 #include "base/assert.h"
@@ -107,8 +51,7 @@ void wal_close(struct wal *wal)
     for (size_t i = 0; i < wal->segment_count; i++)
         if (wal->segments[i].file != NULL)
             wal->fs.ops->close(wal->fs.ctx, wal->segments[i].file);
-    if (wal->spare != NULL)
-        wal->fs.ops->close(wal->fs.ctx, wal->spare);
+    wal_spare_close_all(wal);
     mem_free(wal->segments);
     buf_deinit(&wal->out);
     mem_free(wal);

@@ -4,6 +4,70 @@
  * Appends go to the file at once (page cache) and become durable with a sync that covers everything
  * before it; one sync at a time is in flight (group commit, thesis 10.2.1). Any error of a write or
  * sync is final: the owner ends the process, nothing is retried.
+ *
+ * FILES
+ *   wal/<16 hex>.wal     segments, numbered from 1 without a gap; names sort by age; the one with
+ *                        the highest number is written. The first has 4 MiB, the others 16 MiB,
+ *                        reserved and zero-filled ahead; a record that is larger has a segment of
+ *                        its own.
+ *   wal/<16 hex>.spare   the next segments: prepared in the background, or old segments (whole
+ *                        ones, up to four) that are used again. A spare becomes a segment by its
+ *                        first record being written and a rename; an old segment becomes a spare
+ *                        by a rename that is synced before anything is written to it.
+ *   Where there is no room for that (a full disk, a quota, a limit of file sizes) a segment has
+ *   1 MiB; where not even that can be reserved it is not reserved at all and grows as it is
+ *   written: who asks wal_has_room or wal_reserve before each append does not get there. Short ones
+ *   leave room for the snapshot that lets older segments go (wal_take_space_hint), and go sooner
+ *   themselves. Reading back does not care: a segment ends behind its last valid record, whether
+ *   zeros or the end of the file come then, and the position in the next one's head says whether
+ *   something is missing. A write that finds no room is final as any other failure; what it left
+ *   behind is a torn tail.
+ *
+ * RECORDS (codec/record.h), not aligned, each payload starting with 16 bytes:
+ *   8  position: log position of this record, bytes over all segments since the log was created
+ *   8  durable:  log position up to which everything was known to be on disk when it was written
+ *   HEAD   first of each segment, index = its number. msgpack array: format version, id and cluster
+ *          name of the owner, hard state (term, vote, commit), snapshot mark (index, term), last
+ *          index of the log, all as of then, so that older segments can go; the bytes that the file
+ *          had been given by then (0: it grows); and whether it was a segment before (1)
+ *   ENTRY  one log entry. The newest record of an index wins and removes what was behind it
+ *   STATE  hard state; the newest wins
+ *   MARK   a durable snapshot: the log continues behind its index; body 1: entries behind it that
+ *          came before stay (own snapshot), 0: they are gone (installed snapshot)
+ * Zeros behind the last record are the normal end of a segment. In one that was a segment before,
+ * so is what is left of that: its positions are older, so it is not read. Where something looks
+ * like a record of this place (position, size and type fit), it is a torn tail or damage as ever.
+ *
+ * WHAT A CRASH LEAVES, and what opening does with it
+ * - A torn tail: bytes that no sync covered may be there or not, in any order, page by page, also
+ *   over the end of a segment when a rotation happened in between. Reading stops at the first
+ *   record that is not valid. Then all that follows is searched, byte by byte, for a valid record
+ *   which says that the broken place was durable. None: the tail was never acknowledged; it is cut:
+ *   younger segments are removed (youngest first), and zeros are made durable in its place before
+ *   anything new is written, so that no stale record can show up behind a new one later. The file
+ *   keeps its length. One is found: bytes that were promised are damaged; ERR_CORRUPT with file,
+ *   offset and the index up to which the log is good, and nothing is changed.
+ *   Damage within the very last sync cannot be told from a torn tail unless something was written
+ *   after it; wal_sync_now at an orderly stop therefore writes one more STATE record.
+ * - A segment without a valid first record: rotation broke off before its sync; a torn tail that
+ *   begins at its offset 0, and it is removed. (Segment 1 is synced before it gets its name, so
+ *   there, and in the oldest segment generally, it is damage.)
+ * - The new segment is there but the end of the one before it is not: a torn tail in the older one.
+ * - A segment shorter than its head says, of which a record says that a sync of it had returned:
+ *   the end was cut off later, which no crash does; ERR_CORRUPT, even where only zeros are missing.
+ *   A crash before that sync leaves any length: a torn tail.
+ * - What is left of an older segment behind the end of the log: zeros are made durable in its place
+ *   as in that of a torn tail, but nothing is said.
+ * - A *.spare: removed. It may hold records of a segment whose rename was lost, which nobody was
+ *   told of, and which would be at their place in the next segment of that number. Where the
+ *   segment that is written has little room left, one is kept, with zeros made durable in it: the
+ *   disk may be full.
+ * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
+ *   left has no gap. Entries at or before the mark are handed out apart, in case that its snapshot
+ *   cannot be read; an installed snapshot ends all that was before it.
+ * - An empty wal/ or none: a log that was never created.
+ * - Records that were read but perhaps not synced (the process died, not the machine): opening
+ *   syncs them before it returns, since the owner will count on them.
  */
 #ifndef STORAGE_WAL_H
 #define STORAGE_WAL_H
@@ -92,6 +156,19 @@ enum err wal_sync_now(struct wal *wal) MUST_USE;
 enum err wal_release(struct wal *wal, floe_index index) MUST_USE;
 /* Background work, called now and then: prepares the next segment under a spare name. */
 enum err wal_prepare(struct wal *wal) MUST_USE;
+/* Bytes that are reserved ahead: records of so many in all can be written without asking the disk
+ * for more, but for what is lost where one does not fit into the rest of a segment. */
+uint64_t wal_room(const struct wal *wal);
+#define WAL_ROOM_PER_ENTRY 256u /* beside what an entry carries */
+/* Is there room for records of so many bytes in all, the largest of which has so many? */
+bool wal_has_room(const struct wal *wal, uint64_t bytes, uint64_t largest);
+/* Reserves what is missing for that. False is not final, and what had been reserved stays. Costs as
+ * much as making a segment. */
+bool wal_reserve(struct wal *wal, uint64_t bytes, uint64_t largest);
+/* Segments that are kept for being used again go, but for the next one: others need the room. */
+void wal_give_up_spares(struct wal *wal);
+/* The smallest segment that is reserved: what the owner keeps back is counted in it. */
+uint64_t wal_room_unit(const struct wal *wal);
 /* True once after a segment got less room than it should have, while older segments could go if a
  * newer snapshot let them: the owner should take one soon. */
 bool wal_take_space_hint(struct wal *wal);

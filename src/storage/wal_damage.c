@@ -19,6 +19,7 @@ struct search {
     bool base_known;
     uint64_t base;
     uint64_t hash_budget;
+    bool any_durable; /* in search of no proof, but of anything */
 };
 
 /* Could a record of ours begin here? Cheap, and false nearly everywhere. */
@@ -36,7 +37,21 @@ static bool is_plausible(const struct search *search, const uint8_t *data, size_
                            : position < at || position - at < search->min_durable)
         return false;
     uint64_t durable = get_u64(p + RECORD_HEADER_BYTES + 8);
-    return durable > search->min_durable && durable <= position;
+    return (search->any_durable || durable > search->min_durable) && durable <= position;
+}
+
+bool wal_damage_is_written(const struct wal_replay *replay, const struct wal_segment *segment)
+{
+    const struct buf *data = &replay->data;
+    struct search search = {.max_record_bytes = replay->wal->max_record_bytes,
+                            .base_known = true,
+                            .base = segment->base,
+                            .any_durable = true};
+    size_t least = RECORD_HEADER_BYTES + WAL_PREFIX_BYTES;
+    for (size_t at = (size_t)segment->end; at + least <= data->len; at++)
+        if (is_plausible(&search, data->data, data->len, at))
+            return true;
+    return false;
 }
 
 /* Byte by byte, since records are not aligned. True: *found is the offset of the proof. */
@@ -61,12 +76,12 @@ static bool find_proof(struct search *search, const struct buf *data, uint64_t f
     return false;
 }
 
-static uint64_t bytes_written_behind(const struct buf *data, uint64_t from)
+uint64_t wal_damage_written_end(const struct buf *data, uint64_t from)
 {
     uint64_t end = data->len;
     while (end > from && data->data[end - 1] == 0)
         end--;
-    return end > from ? end - from : 0;
+    return end > from ? end : from;
 }
 
 /* Looks through segment number at of the list; counts what would be cut. */
@@ -88,7 +103,7 @@ static enum err inspect(struct wal_replay *replay, size_t at, bool *proof, uint6
         search.base = view.position;
     }
     *proof = find_proof(&search, &replay->data, from, offset);
-    uint64_t written = bytes_written_behind(&replay->data, from);
+    uint64_t written = wal_damage_written_end(&replay->data, from) - from;
     replay->out->torn_bytes += written;
     if (at == broken->at)
         replay->broken.end = from + written;
@@ -126,8 +141,8 @@ static enum err remove_from(struct wal_replay *replay, size_t at)
     return ERR_OK;
 }
 
-/* Zeros from offset up to end; the file keeps its length, which the segment's head promises. */
-static enum err put_zeros(struct wal *wal, struct fs_file *file, uint64_t offset, uint64_t end)
+/* The length is what the segment's head promises. */
+enum err wal_damage_put_zeros(struct wal *wal, struct fs_file *file, uint64_t offset, uint64_t end)
 {
     static const uint8_t zeros[16384];
     enum err err = ERR_OK;
@@ -147,7 +162,7 @@ static enum err cut_file(struct wal_replay *replay, uint64_t number, uint64_t of
     struct fs_file *file;
     if (wal->fs.ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
         return wal_replay_fail(replay, "open", path);
-    enum err err = put_zeros(wal, file, offset, end);
+    enum err err = wal_damage_put_zeros(wal, file, offset, end);
     if (err == ERR_OK)
         err = wal->fs.ops->sync(wal->fs.ctx, file);
     if (err != ERR_OK)

@@ -24,27 +24,18 @@ static bool parse_name(const char *name, const char *suffix, uint64_t *number)
     return true;
 }
 
-struct listing {
-    struct wal_replay *replay;
-    uint64_t *spares;
-    size_t spare_count;
-    size_t spare_cap;
-};
-
 static void on_name(void *arg, const char *name, uint64_t size)
 {
-    (void)size;
-    struct listing *listing = arg;
-    struct wal_replay *replay = listing->replay;
+    struct wal_replay *replay = arg;
     uint64_t number;
     if (parse_name(name, ".wal", &number)) {
         replay->numbers = mem_grow(replay->numbers, replay->number_count, &replay->number_cap,
                                    sizeof *replay->numbers);
         replay->numbers[replay->number_count++] = number;
     } else if (parse_name(name, ".spare", &number)) {
-        listing->spares = mem_grow(listing->spares, listing->spare_count, &listing->spare_cap,
-                                   sizeof *listing->spares);
-        listing->spares[listing->spare_count++] = number;
+        replay->spares = mem_grow(replay->spares, replay->spare_count, &replay->spare_cap,
+                                  sizeof *replay->spares);
+        replay->spares[replay->spare_count++] = (struct wal_found_spare){number, size};
     } else {
         log_warn(replay->wal->logger, "a file that is not ours is left alone file=wal/%s", name);
     }
@@ -67,19 +58,11 @@ enum err wal_replay_fail(struct wal_replay *replay, const char *what, const char
 enum err wal_replay_list(struct wal_replay *replay)
 {
     struct wal *wal = replay->wal;
-    struct listing listing = {.replay = replay};
-    enum err err = wal->fs.ops->list(wal->fs.ctx, "wal", on_name, &listing);
+    enum err err = wal->fs.ops->list(wal->fs.ctx, "wal", on_name, replay);
     if (err == ERR_NOT_FOUND)
         err = ERR_OK;
     else if (err != ERR_OK)
         err = wal_replay_fail(replay, "list", "wal");
-    for (size_t i = 0; i < listing.spare_count && err == ERR_OK; i++) {
-        char path[WAL_PATH_MAX];
-        wal_segment_path(path, listing.spares[i], true);
-        if (wal->fs.ops->remove(wal->fs.ctx, path) != ERR_OK)
-            err = wal_replay_fail(replay, "remove", path);
-    }
-    mem_free(listing.spares);
     if (replay->number_count > 0)
         qsort(replay->numbers, replay->number_count, sizeof *replay->numbers, compare_numbers);
     return err;
@@ -115,5 +98,44 @@ enum err wal_replay_load(struct wal_replay *replay, uint64_t number)
         return wal_replay_fail(replay, "open", path);
     enum err err = read_all(replay, file, path);
     wal->fs.ops->close(wal->fs.ctx, file);
+    return err;
+}
+
+/* ---- spares of an earlier process ------------------------------------------------------------ */
+
+/* The longest one, if the segment that is written has little room left: where the disk is full
+ * there might be no other. NULL: none. */
+static const struct wal_found_spare *worth_keeping(const struct wal_replay *replay)
+{
+    const struct wal *wal = replay->wal;
+    const struct wal_found_spare *best = NULL;
+    if (wal->segment_count == 0 || wal_room(wal) >= wal_room_unit(wal))
+        return NULL;
+    for (size_t i = 0; i < replay->spare_count; i++)
+        if (replay->spares[i].bytes >= wal_room_unit(wal) &&
+            replay->spares[i].bytes <= WAL_SEGMENT_FILE_MAX &&
+            (best == NULL || replay->spares[i].bytes > best->bytes))
+            best = &replay->spares[i];
+    return best;
+}
+
+static enum err remove_spare(struct wal_replay *replay, uint64_t number)
+{
+    char path[WAL_PATH_MAX];
+    wal_segment_path(path, number, true);
+    if (replay->wal->fs.ops->remove(replay->wal->fs.ctx, path) != ERR_OK)
+        return wal_replay_fail(replay, "remove", path);
+    return ERR_OK;
+}
+
+enum err wal_replay_spares(struct wal_replay *replay)
+{
+    const struct wal_found_spare *kept = worth_keeping(replay);
+    if (kept != NULL && !wal_spare_adopt(replay->wal, kept->number))
+        kept = NULL;
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < replay->spare_count && err == ERR_OK; i++)
+        if (&replay->spares[i] != kept)
+            err = remove_spare(replay, replay->spares[i].number);
     return err;
 }

@@ -1,7 +1,7 @@
 /*
- * Private to the files of the log. wal.c has the format and the remnants of a crash in prose;
- * wal_record.c the bytes, wal_segment.c the files, wal_sync.c group commit, wal_replay.c and
- * wal_damage.c the way back.
+ * Private to the files of the log. wal.h has the format and the remnants of a crash in prose;
+ * wal_record.c the bytes, wal_segment.c and wal_spare.c the files, wal_sync.c group commit,
+ * wal_replay.c and wal_damage.c the way back.
  *
  * A log position is a byte count over all segments since the log was created: the segment's base
  * (in its first record) plus the offset. It survives restarts and removed segments.
@@ -22,6 +22,8 @@ enum wal_record_type {
 #define WAL_PREFIX_BYTES 16 /* of each payload: position of the record, durable position */
 /* No record is larger than this plus the data of its entry. */
 #define WAL_RECORD_OVERHEAD_BYTES 128
+/* No first record of a segment is larger. */
+#define WAL_HEAD_BYTES_MAX 320
 /* A segment file beyond this was not written by us. */
 #define WAL_SEGMENT_FILE_MAX (UINT64_C(1) << 30)
 #define WAL_PATH_MAX 40
@@ -38,6 +40,7 @@ struct wal_head {
     floe_term mark_term;
     floe_index last_index; /* of the log as of then */
     uint64_t reserved;     /* bytes that the file had from the start; 0: it grows */
+    bool recycled;         /* behind the last record may be those of an older segment */
 };
 
 /* A record with its prefix read; body is borrowed from the bytes it was read from. */
@@ -78,8 +81,10 @@ struct wal_segment {
     uint64_t head_bytes;   /* of the first record */
     uint64_t limit;        /* offset where the next segment begins, unless one record is larger */
     uint64_t synced;       /* offset up to which a sync has returned */
-    uint64_t reserved;     /* the file is never shorter; 0: not known (only while reading back) */
+    uint64_t reserved;     /* the file is never shorter; 0: not known, or it grows */
     uint64_t file_bytes;   /* how long it was found (only while reading back) */
+    bool recycled;         /* as its head says (likewise) */
+    uint64_t stale_end;    /* behind what is left of an older segment; 0: nothing (likewise) */
     floe_index max_index;  /* highest entry in it that still counts; 0: none */
     struct fs_file *file;  /* NULL: closed, all of it is durable */
 };
@@ -90,6 +95,17 @@ struct wal_sync {
     uint64_t target; /* log position that is durable once all of it is done */
     uint64_t number; /* segment whose file is being synced ... */
     uint64_t upto;   /* ... up to this offset */
+};
+
+#define WAL_SPARES_MAX 4u /* what a snapshot lets go, more or less */
+
+/* The next segment, or the one after it. */
+struct wal_spare {
+    struct fs_file *file;
+    uint64_t name;     /* the number in it */
+    uint64_t limit;    /* as of a segment */
+    uint64_t reserved; /* how long it is; 0: it grows as it is written */
+    bool recycled;     /* it was a segment, whose records are still in it */
 };
 
 struct wal {
@@ -116,9 +132,8 @@ struct wal {
     uint64_t sealed_at;  /* log position behind the last seal (wal_sync_now) */
     bool names_dirty;    /* a segment was named since the last sync of the directory */
     floe_index release_index;
-    struct fs_file *spare; /* the next segment, prepared; NULL: not yet */
-    uint64_t spare_bytes;  /* its limit */
-    uint64_t spare_reserved; /* how long it is; 0: it grows as it is written */
+    struct wal_spare spares[WAL_SPARES_MAX]; /* the next segments, in this order */
+    size_t spare_count;
     bool spare_refused;    /* preparing failed; tried again by the rotation itself */
     bool is_short;         /* there was no room for a whole segment at the last try */
     bool space_hint;       /* ... and the owner was not told yet */
@@ -152,8 +167,20 @@ enum err wal_segment_flush(struct wal *wal) MUST_USE;
 enum err wal_segment_rotate(struct wal *wal, uint64_t extra) MUST_USE;
 /* Removes up to count segments at the old end that release_index allows. */
 enum err wal_segment_release_some(struct wal *wal, unsigned count) MUST_USE;
+
+/* ---- the next segments (wal_spare.c) --------------------------------------------------------- */
+
 /* The next segment under its spare name, if it is time. */
 enum err wal_segment_maybe_prepare(struct wal *wal) MUST_USE;
+/* spares[0] is there, with room for need bytes. An error is final. */
+enum err wal_spare_ensure(struct wal *wal, uint64_t number, uint64_t need) MUST_USE;
+void wal_spare_forget_first(struct wal *wal); /* it is a segment now */
+/* Is this segment worth being used again? Then it was renamed, durably, and becomes the last. */
+bool wal_spare_wants(const struct wal *wal, const struct wal_segment *segment);
+void wal_spare_recycle(struct wal *wal, const struct wal_segment *segment);
+/* Takes one over that an earlier process left, with zeros in it, durably. */
+bool wal_spare_adopt(struct wal *wal, uint64_t name) MUST_USE;
+void wal_spare_close_all(struct wal *wal);
 
 /* ---- reading back (wal_replay.c, wal_damage.c, wal_files.c) ---------------------------------- */
 
@@ -167,6 +194,11 @@ struct wal_break {
     const char *reason;
 };
 
+struct wal_found_spare {
+    uint64_t number; /* in its name */
+    uint64_t bytes;
+};
+
 struct wal_replay {
     struct wal *wal;
     struct wal_recovered *out;
@@ -174,6 +206,9 @@ struct wal_replay {
     uint64_t *numbers; /* of the segment files, ascending */
     size_t number_count;
     size_t number_cap;
+    struct wal_found_spare *spares;
+    size_t spare_count;
+    size_t spare_cap;
     size_t entry_cap;  /* of out->entries, which hold the older ones, too, until the end */
     struct buf data;   /* the segment file being looked at */
     uint64_t proven;   /* highest durable position that a valid record tells of */
@@ -182,12 +217,22 @@ struct wal_replay {
 };
 
 enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why) MUST_USE;
-/* Fills numbers; spares of an earlier process are removed. */
+/* Fills numbers and spares. */
 enum err wal_replay_list(struct wal_replay *replay) MUST_USE;
+/* Once the log is as it will be: removes the spares of an earlier process, or keeps one. */
+enum err wal_replay_spares(struct wal_replay *replay) MUST_USE;
 /* The last call to the file system failed: the text into why. */
 enum err wal_replay_fail(struct wal_replay *replay, const char *what, const char *path) MUST_USE;
 /* The whole file into replay->data. */
 enum err wal_replay_load(struct wal_replay *replay, uint64_t number) MUST_USE;
+/* Was anything of this segment, rather than of an older one in the same file, written behind from?
+ * Looks at what may be begun records only. */
+bool wal_damage_is_written(const struct wal_replay *replay, const struct wal_segment *segment);
+/* Where the last byte that is not zero ends, or from. */
+uint64_t wal_damage_written_end(const struct buf *data, uint64_t from);
+/* Zeros over [offset, end); the file keeps its length. */
+enum err wal_damage_put_zeros(struct wal *wal, struct fs_file *file, uint64_t offset,
+                              uint64_t end) MUST_USE;
 /* Decides what replay->broken is: a torn tail is cut for good, damage is ERR_CORRUPT. */
 enum err wal_damage_settle(struct wal_replay *replay) MUST_USE;
 

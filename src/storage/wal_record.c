@@ -1,7 +1,7 @@
 /*
  * The bytes of the log's records: codec/record.h with a prefix of 16 bytes in each payload, the
  * record's own log position and the position known to be durable when it was written. The first
- * ties a record to its place, the second tells damage from a torn tail (see wal.c).
+ * ties a record to its place, the second tells damage from a torn tail (see wal.h).
  */
 #include "base/assert.h"
 #include "codec/pack.h"
@@ -27,7 +27,7 @@ void wal_record_put_head(struct buf *out, uint64_t position, uint64_t durable,
 {
     struct record record = {.type = WAL_RECORD_HEAD, .index = head->number};
     size_t at = begin(out, &record, position, durable);
-    pack_array(out, 10);
+    pack_array(out, 11);
     pack_u64(out, WAL_FORMAT_VERSION);
     pack_u64(out, head->meta.id);
     pack_str(out, head->meta.cluster);
@@ -38,6 +38,7 @@ void wal_record_put_head(struct buf *out, uint64_t position, uint64_t durable,
     pack_u64(out, head->mark_term);
     pack_u64(out, head->last_index);
     pack_u64(out, head->reserved);
+    pack_u64(out, head->recycled ? 1 : 0);
     record_end(out, at);
 }
 
@@ -122,8 +123,11 @@ enum err wal_record_get_head(const struct wal_view *view, struct wal_head *out)
     head.last_index = unpack_u64(&in);
     if (count > 9)
         head.reserved = unpack_u64(&in);
-    unpack_rest(&in, count, count > 9 ? 10 : 9);
-    if (count < 9 || unpack_end(&in) != ERR_OK || version == 0)
+    if (count > 10)
+        head.recycled = unpack_u64(&in) != 0;
+    unpack_rest(&in, count, count > 11 ? 11 : count);
+    if (count < 9 || unpack_end(&in) != ERR_OK || version == 0 ||
+        head.reserved > WAL_SEGMENT_FILE_MAX)
         return ERR_CORRUPT;
     *out = head;
     return ERR_OK;

@@ -166,7 +166,11 @@ static enum err replay_records(struct wal_replay *replay, size_t at)
         segment->end += view.used;
         ASSERT(segment->end <= len);
     }
-    if (!is_all_zero(data + segment->end, len - (size_t)segment->end))
+    if (is_all_zero(data + segment->end, len - (size_t)segment->end))
+        return ERR_OK;
+    if (segment->recycled && !wal_damage_is_written(replay, segment))
+        segment->stale_end = wal_damage_written_end(&replay->data, segment->end);
+    else
         break_at(replay, at, segment->end, "no valid record");
     return ERR_OK;
 }
@@ -180,6 +184,17 @@ static void take_head(struct wal *wal, const struct wal_head *head)
     wal->last_index = head->last_index;
 }
 
+/* A head repeats what was read before it; another one would be believed once the segments before
+ * are removed. */
+static bool head_agrees(const struct wal *wal, const struct wal_head *head)
+{
+    const struct floe_hard_state *hs = &head->hard_state;
+    return head->last_index == wal->last_index && head->mark_index == wal->mark_index &&
+           head->mark_term == wal->mark_term && hs->term == wal->hard_state.term &&
+           hs->vote == wal->hard_state.vote && hs->commit == wal->hard_state.commit &&
+           head->meta.id == wal->meta.id && strcmp(head->meta.cluster, wal->meta.cluster) == 0;
+}
+
 /* Does the head fit behind what was read? Pushes the segment; else says what is broken. */
 static enum err enter_segment(struct wal_replay *replay, size_t at, const struct wal_view *view,
                               const struct wal_head *head)
@@ -190,7 +205,7 @@ static enum err enter_segment(struct wal_replay *replay, size_t at, const struct
         break_at(replay, at - 1, wal_segment_current(wal)->end, "records at its end are missing");
         return ERR_OK;
     }
-    if (at > 0 && (view->position < wal_end(wal) || head->last_index != wal->last_index))
+    if (at > 0 && (view->position < wal_end(wal) || !head_agrees(wal, head)))
         return refuse(replay, number, 0, "it does not continue the segment before it");
     if (at == 0)
         take_head(wal, head);
@@ -200,6 +215,7 @@ static enum err enter_segment(struct wal_replay *replay, size_t at, const struct
                                                 .end = view->used,
                                                 .head_bytes = view->used,
                                                 .reserved = head->reserved,
+                                                .recycled = head->recycled,
                                                 .file_bytes = replay->data.len});
     return replay_records(replay, at);
 }
@@ -249,7 +265,8 @@ static enum err check_complete(struct wal_replay *replay)
 }
 
 /* Room for what comes behind the last record. Without it the file is used as far as it goes, or
- * grows as it is written. */
+ * grows as it is written; but it gets the length that its head tells, which a crash may have kept
+ * it from: as soon as something is synced behind it, a shorter file is damage. */
 static enum err reserve_again(struct wal *wal, struct wal_segment *segment, struct fs_file *file,
                               const char *path)
 {
@@ -258,14 +275,19 @@ static enum err reserve_again(struct wal *wal, struct wal_segment *segment, stru
     if (ops->size(wal->fs.ctx, file, &size) != ERR_OK)
         return ERR_IO;
     segment->limit = wal_segment_whole(wal, segment->number);
-    if (size >= segment->limit)
+    uint64_t told = size > segment->reserved ? size : segment->reserved;
+    uint64_t want = told > segment->limit ? told : segment->limit;
+    segment->reserved = size;
+    if (size >= want)
         return ERR_OK;
-    bool enough = ops->allocate(wal->fs.ctx, file, segment->limit) == ERR_OK;
+    bool enough = ops->allocate(wal->fs.ctx, file, want) == ERR_OK;
     wal_segment_note_room(wal, path, enough);
-    if (enough)
+    if (enough) {
+        segment->reserved = want;
         return ERR_OK;
+    }
     segment->limit = size > wal->short_segment_bytes ? size : wal->short_segment_bytes;
-    return ops->truncate(wal->fs.ctx, file, size); /* a part may have been reserved */
+    return ops->truncate(wal->fs.ctx, file, told); /* a part may have been reserved */
 }
 
 /* What was read may be in the page cache only; from here on the owner counts on it. */
@@ -274,14 +296,21 @@ static enum err settle_segment(struct wal_replay *replay, struct wal_segment *se
     struct wal *wal = replay->wal;
     const struct fs_ops *ops = wal->fs.ops;
     segment->synced = segment->end;
-    if (!last && segment->base + segment->end <= replay->proven)
+    bool is_short = segment->file_bytes < segment->reserved;
+    if (!last && !is_short && segment->base + segment->end <= replay->proven)
         return ERR_OK;
     char path[WAL_PATH_MAX];
     wal_segment_path(path, segment->number, false);
     struct fs_file *file;
     if (ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
         return wal_replay_fail(replay, "open", path);
-    enum err err = last ? reserve_again(wal, segment, file, path) : ERR_OK;
+    enum err err = ERR_OK;
+    if (last)
+        err = reserve_again(wal, segment, file, path);
+    else if (is_short)
+        err = ops->truncate(wal->fs.ctx, file, segment->reserved);
+    if (err == ERR_OK && last)
+        err = wal_damage_put_zeros(wal, file, segment->end, segment->stale_end);
     if (err == ERR_OK)
         err = ops->sync(wal->fs.ctx, file);
     if (err == ERR_OK && last) {
@@ -325,7 +354,8 @@ static void hand_over(struct wal_replay *replay)
     size_t count = out->entry_count - older;
     out->older = floe_entries_copy(out->entries, older);
     out->older_count = older;
-    struct floe_entry *entries = floe_entries_copy(out->entries + older, count);
+    struct floe_entry *entries =
+        count > 0 ? floe_entries_copy(out->entries + older, count) : NULL;
     drop_entries_before(out, out->entry_count);
     mem_free(out->entries);
     out->entries = entries;
@@ -343,7 +373,7 @@ static enum err replay_all(struct wal_replay *replay)
         return err;
     replay->out->fresh = replay->number_count == 0;
     if (replay->out->fresh)
-        return ERR_OK;
+        return wal_replay_spares(replay);
     for (size_t i = 0; i < replay->number_count && err == ERR_OK && !replay->broken.found; i++)
         err = replay_segment(replay, i);
     if (err == ERR_OK)
@@ -352,7 +382,9 @@ static enum err replay_all(struct wal_replay *replay)
         err = wal_damage_settle(replay);
     if (err == ERR_OK)
         err = check_complete(replay);
-    return err == ERR_OK ? settle_files(replay) : err;
+    if (err == ERR_OK)
+        err = settle_files(replay);
+    return err == ERR_OK ? wal_replay_spares(replay) : err;
 }
 
 /* For who has to decide what becomes of a damaged log. */
@@ -375,6 +407,7 @@ enum err wal_replay(struct wal *wal, struct wal_recovered *out, struct buf *why)
         say_what_is_good(&replay);
     hand_over(&replay);
     mem_free(replay.numbers);
+    mem_free(replay.spares);
     buf_deinit(&replay.data);
     return err;
 }

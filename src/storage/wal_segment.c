@@ -1,6 +1,6 @@
 /*
- * The files of the log: their names, the one that is written, the next one under its spare name,
- * and the removal of old ones. Which crash leaves what is told in wal.c.
+ * The files of the log: their names, the one that is written, how the next one begins, and the
+ * removal of old ones. Which crash leaves what is told in wal.h.
  */
 #include "base/assert.h"
 #include "base/mem.h"
@@ -119,66 +119,6 @@ void wal_segment_note_room(struct wal *wal, const char *path, bool enough)
     wal->space_hint = !enough;
 }
 
-/* As much as can be had of least <= whole bytes; false: nothing is reserved. */
-static bool reserve_short(struct wal *wal, struct fs_file *file, uint64_t least, uint64_t whole)
-{
-    const struct fs_ops *ops = wal->fs.ops;
-    /* a part of the whole may have been reserved, which is the room for the snapshot */
-    (void)ops->truncate(wal->fs.ctx, file, 0);
-    if (least >= whole || ops->allocate(wal->fs.ctx, file, least) == ERR_OK)
-        return least < whole;
-    (void)ops->truncate(wal->fs.ctx, file, 0);
-    return false;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* The next segment, with room for need bytes at least. Without any to reserve it is left to grow
- * as it is written if may_grow. Notes an error only: whether it is final is the caller's to say. */
-static enum err make_spare(struct wal *wal, uint64_t number, uint64_t need, bool may_grow)
-{
-    ASSERT(wal->spare == NULL);
-    const struct fs_ops *ops = wal->fs.ops;
-    char path[WAL_PATH_MAX];
-    wal_segment_path(path, number, true);
-    uint64_t whole = larger(need, wal_segment_whole(wal, number));
-    uint64_t least = larger(need, wal->short_segment_bytes);
-    struct fs_file *file;
-    if (ops->open(wal->fs.ctx, path, FS_OPEN_CREATE_FRESH, &file) != ERR_OK)
-        return wal_note_error(wal, "create", path);
-    bool enough = ops->allocate(wal->fs.ctx, file, whole) == ERR_OK;
-    wal_segment_note_room(wal, path, enough);
-    if (!enough && !reserve_short(wal, file, least, whole) && !may_grow) {
-        enum err err = wal_note_error(wal, "allocate", path);
-        ops->close(wal->fs.ctx, file);
-        (void)ops->remove(wal->fs.ctx, path); /* else a remnant */
-        return err;
-    }
-    wal->spare = file;
-    wal->spare_bytes = enough || least > whole ? whole : least;
-    if (ops->size(wal->fs.ctx, file, &wal->spare_reserved) != ERR_OK)
-        wal->spare_reserved = 0; /* nothing is promised then */
-    return ERR_OK;
-}
-
-/* The prepared one, grown if it is too small. */
-static enum err take_spare(struct wal *wal, uint64_t number, uint64_t need)
-{
-    if (wal->spare == NULL && make_spare(wal, number, need, true) != ERR_OK) {
-        wal->failed = true;
-        return ERR_IO;
-    }
-    if (need <= wal->spare_bytes)
-        return ERR_OK;
-    wal->spare_bytes = need;
-    if (wal->fs.ops->allocate(wal->fs.ctx, wal->spare, need) == ERR_OK) /* else it grows */
-        wal->spare_reserved = need;
-    return ERR_OK;
-}
-
 static struct wal_head head_now(const struct wal *wal, uint64_t number)
 {
     return (struct wal_head){.number = number,
@@ -192,20 +132,35 @@ static struct wal_head head_now(const struct wal *wal, uint64_t number)
 
 /* Head first, name second: under a segment's name there is never a file that was not begun, as
  * long as the machine stays up. */
-static enum err name_spare(struct wal *wal, uint64_t number, const struct buf *head)
+static enum err name_spare(struct wal *wal, const struct wal_spare *spare, uint64_t number,
+                           const struct buf *head)
 {
     const struct fs_ops *ops = wal->fs.ops;
     char from[WAL_PATH_MAX];
     char to[WAL_PATH_MAX];
-    wal_segment_path(from, number, true);
+    wal_segment_path(from, spare->name, true);
     wal_segment_path(to, number, false);
-    if (ops->write(wal->fs.ctx, wal->spare, 0, head->data, head->len) != ERR_OK)
+    if (ops->write(wal->fs.ctx, spare->file, 0, head->data, head->len) != ERR_OK)
         return wal_fail(wal, "write", from);
-    if (number == 1 && ops->sync(wal->fs.ctx, wal->spare) != ERR_OK)
+    if (number == 1 && ops->sync(wal->fs.ctx, spare->file) != ERR_OK)
         return wal_fail(wal, "sync", from); /* a log without a head would be a riddle at start */
     if (ops->rename(wal->fs.ctx, from, to) != ERR_OK)
         return wal_fail(wal, "rename", from);
     return ERR_OK;
+}
+
+static void push_spare(struct wal *wal, const struct wal_spare *spare, uint64_t number,
+                       size_t head_bytes)
+{
+    wal_segment_push(wal, &(struct wal_segment){.number = number,
+                                                .base = wal_end(wal),
+                                                .end = head_bytes,
+                                                .head_bytes = head_bytes,
+                                                .limit = spare->limit,
+                                                .reserved = spare->reserved,
+                                                .file = spare->file});
+    wal_spare_forget_first(wal);
+    wal->names_dirty = true;
 }
 
 enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
@@ -217,34 +172,18 @@ enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
     struct wal_head head = head_now(wal, number);
     struct buf bytes = {0};
     wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
-    err = take_spare(wal, number, bytes.len + extra);
-    head.reserved = wal->spare_reserved; /* in place of the largest number: not more bytes */
-    buf_clear(&bytes);
-    wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
-    if (err == ERR_OK)
-        err = name_spare(wal, number, &bytes);
+    err = wal_spare_ensure(wal, number, bytes.len + extra);
     if (err == ERR_OK) {
-        wal_segment_push(wal, &(struct wal_segment){.number = number,
-                                                    .base = wal_end(wal),
-                                                    .end = bytes.len,
-                                                    .head_bytes = bytes.len,
-                                                    .limit = wal->spare_bytes,
-                                                    .file = wal->spare});
-        wal->spare = NULL;
-        wal->spare_refused = false;
-        wal->names_dirty = true;
+        const struct wal_spare *spare = &wal->spares[0];
+        head.reserved = spare->reserved; /* in place of the largest number: not more bytes */
+        head.recycled = spare->recycled;
+        buf_clear(&bytes);
+        wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
+        err = name_spare(wal, spare, number, &bytes);
     }
+    if (err == ERR_OK)
+        push_spare(wal, &wal->spares[0], number, bytes.len);
     buf_deinit(&bytes);
-    return err;
-}
-
-enum err wal_segment_maybe_prepare(struct wal *wal)
-{
-    const struct wal_segment *segment = wal_segment_current(wal);
-    if (wal->spare != NULL || wal->spare_refused || segment->end < segment->limit / 2)
-        return ERR_OK;
-    enum err err = make_spare(wal, segment->number + 1, 0, false);
-    wal->spare_refused = err != ERR_OK;
     return err;
 }
 
@@ -264,22 +203,40 @@ static bool is_removable(const struct wal *wal)
            second->base + second->head_bytes <= wal->durable;
 }
 
+/* Out of the log under a segment's name, into the spares if it is of use there. */
+static enum err retire_name(struct wal *wal, const struct wal_segment *segment, bool recycle)
+{
+    const struct fs_ops *ops = wal->fs.ops;
+    char path[WAL_PATH_MAX];
+    char spare[WAL_PATH_MAX];
+    wal_segment_path(path, segment->number, false);
+    wal_segment_path(spare, segment->number, true);
+    if (!recycle)
+        return ops->remove(wal->fs.ctx, path) == ERR_OK ? ERR_OK
+                                                        : wal_note_error(wal, "remove", path);
+    return ops->rename(wal->fs.ctx, path, spare) == ERR_OK ? ERR_OK
+                                                           : wal_note_error(wal, "rename", path);
+}
+
 /* One directory sync each, so that no file system can forget the older removal and keep the newer:
- * that would be a gap. */
+ * that would be a gap. And before the file is written anew: under its old name that would be a
+ * damaged segment. */
 static enum err remove_first(struct wal *wal)
 {
-    struct wal_segment *first = &wal->segments[0];
-    char path[WAL_PATH_MAX];
-    wal_segment_path(path, first->number, false);
-    if (wal->fs.ops->remove(wal->fs.ctx, path) != ERR_OK)
-        return wal_note_error(wal, "remove", path);
-    if (first->file != NULL)
-        wal->fs.ops->close(wal->fs.ctx, first->file);
+    struct wal_segment first = wal->segments[0];
+    bool recycle = wal_spare_wants(wal, &first);
+    enum err err = retire_name(wal, &first, recycle);
+    if (err != ERR_OK)
+        return err;
+    if (first.file != NULL)
+        wal->fs.ops->close(wal->fs.ctx, first.file);
     wal->segment_count--;
-    memmove(first, first + 1, wal->segment_count * sizeof *first);
+    memmove(wal->segments, wal->segments + 1, wal->segment_count * sizeof first);
     wal->spare_refused = false; /* now there may be room */
     if (wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
         return wal_fail(wal, "sync directory", "wal");
+    if (recycle)
+        wal_spare_recycle(wal, &first);
     return ERR_OK;
 }
 

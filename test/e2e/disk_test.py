@@ -1,5 +1,6 @@
-"""No room on the disk. RLIMIT_FSIZE stands for a full one wherever the tests run; a small tmpfs is the real thing where
-one can be mounted (in a mount namespace of its own; said loudly where not)."""
+"""No room on the disk. RLIMIT_FSIZE stands for a disk that refuses what it had promised (a write fails into room that was
+reserved) wherever the tests run; a small tmpfs is a full disk where one can be mounted (in a mount namespace of its own;
+said loudly where not)."""
 import http.client
 import os
 import resource
@@ -20,13 +21,22 @@ def value_of(key):
 
 
 def start_limited(node, size):
-    """No file of this node may become longer than size: ENOSPC's cousin EFBIG for every write behind it."""
+    """No file of this node may become longer than size: ENOSPC's cousin EFBIG for every write behind it, also where there
+    is room already."""
     log = open(node.log_path, "ab")
     node.process = subprocess.Popen(
         [FLOED, "--config", node.conf_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     log.close()
     wait_for("node %d to serve" % node.id, node.serves, 30)
+
+
+def restart_limited(node, size):
+    """With a log that has reserved more than it will be allowed to write."""
+    wait_for("node %d to serve" % node.id, node.serves)
+    wait_for("node %d to have a leader" % node.id, lambda: node.request("GET", "/readyz").status == 200)
+    node.kill()
+    start_limited(node, size)
 
 
 def write_until_it_ends(node, prefix, results, threads=6, most=4000, stubborn=False):
@@ -70,7 +80,8 @@ def assert_said_why(node, why):
 def test_node_without_room_answers_all_ends_with_1_and_comes_back():
     with Cluster(1) as c:
         n = c.nodes[1]
-        start_limited(n, MIB // 2)  # not even a short segment: the log grows as it is written
+        n.start()
+        restart_limited(n, MIB // 2)
         c.leader()
         results = {}
         write_until_it_ends(n, "k", results)
@@ -90,9 +101,9 @@ def test_node_without_room_answers_all_ends_with_1_and_comes_back():
 def test_member_without_room_leaves_the_others_working_and_comes_back():
     with Cluster(3) as c:
         full = c.nodes[2]
-        for n in (c.nodes[1], c.nodes[3]):
+        for n in c.nodes.values():
             n.start(wait=False)
-        start_limited(full, MIB // 2)
+        restart_limited(full, MIB // 2)
         c.leader()
         results = {}
         write_until_it_ends(c.nodes[1], "a", results, threads=4, most=120, stubborn=True)
@@ -117,17 +128,31 @@ def test_log_goes_on_in_short_segments_where_whole_ones_do_not_fit():
         write_until_it_ends(n, "k", results, most=300)  # 6 MB
         assert set(results.values()) == {204} and len(results) == 300
         sizes = [os.path.getsize(os.path.join(n.dir, "wal", f)) for f in os.listdir(os.path.join(n.dir, "wal"))]
-        assert len(sizes) > 4 and max(sizes) <= MIB, sizes
+        assert len(sizes) > 4 and max(sizes) <= 3 * MIB // 2, sizes
         assert "no room for a whole log segment" in n.log()
         n.kill()
         n.start()
         assert_all_there(n, results)
 
 
-def test_request_that_never_came_complete_does_not_keep_a_failed_node():
+def test_node_that_cannot_reserve_anything_stays_up_and_says_so():
     with Cluster(1) as c:
         n = c.nodes[1]
         start_limited(n, MIB // 2)
+        wait_for("a refusal", lambda: n.put("k", b"v").status == 507)
+        answer = n.request("GET", "/readyz")
+        assert answer.status == 503 and "no room on the disk" in answer.json()["error"], answer.body
+        n.kill()
+        n.start()
+        c.leader()
+        assert n.put("k", b"v").status == 204
+
+
+def test_request_that_never_came_complete_does_not_keep_a_failed_node():
+    with Cluster(1) as c:
+        n = c.nodes[1]
+        n.start()
+        restart_limited(n, MIB // 2)
         c.leader()
         with socket.create_connection(("127.0.0.1", n.http_port)) as s:
             s.sendall(b"PUT /half HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
@@ -169,8 +194,9 @@ class SmallDisk:
         self.holder.wait()
 
 
-def on_small_disk(mib, run, **raft):
-    with Cluster(1, **raft) as c:
+def on_small_disk(mib, run, members=1, **raft):
+    """run(cluster, the first node, its small disk)."""
+    with Cluster(members, **raft) as c:
         try:
             disk = SmallDisk(c.nodes[1], mib)
         except FileNotFoundError as error:
@@ -206,27 +232,92 @@ def test_small_disk_is_kept_from_filling_by_early_snapshots():
     on_small_disk(24, run)
 
 
-def test_small_disk_that_fills_ends_the_node_until_there_is_room():
+def fill(disk, leave_mib):
+    """What the operator will clear away."""
+    ballast = disk.path("ballast")
+    with open(ballast, "ab") as f:
+        while disk.free_mib() > leave_mib:
+            f.write(b"b" * (MIB // 8))
+            f.flush()
+    return ballast
+
+
+def assert_refused(node, whose):
+    answer = node.put("refused", VALUE)
+    assert answer.status == 507 and answer.code() == "no_room", (answer.status, answer.body)
+    for part in ("certainly not done", "disk of member %d;" % whose, "make room"):
+        assert part in answer.json()["error"], (part, answer.body)
+    assert node.get("refused").status == 404
+
+
+def assert_reads_and_deletes(node, results, key):
+    assert node.get(key).body == value_of(key)
+    assert node.request("DELETE", "/kv/" + key).status == 204, key
+    assert node.get(key).status == 404
+    results[key] = "deleted"
+
+
+def test_full_disk_refuses_growth_while_reads_and_deletes_go_on():
     def run(c, n, disk):
-        ballast = disk.path("ballast")  # what the operator will clear away
-        with open(ballast, "wb") as f:
-            f.write(b"b" * (8 * MIB))
         disk.start()
         wait_for("the node to serve", n.serves, 30)
         c.leader()
+        ballast = fill(disk, 0.3)
         results = {}
         write_until_it_ends(n, "k", results)  # keys of their own: no snapshot makes that smaller
-        assert n.wait_exit() == 1
         statuses = list(results.values())
-        assert set(statuses) <= {204, 503, 504}, [s for s in statuses if s not in (204, 503, 504)]
-        assert statuses.count(204) > 100, len(statuses)
-        assert_said_why(n, "No space left on device")
+        assert set(statuses) == {204, 507} and statuses.count(204) > 50, statuses
+        done = [k for k, status in results.items() if status == 204]
+        assert_refused(n, 1)
+        assert_reads_and_deletes(n, results, done[0])
+        disk_now = n.request("GET", "/status").json()["disk"]
+        assert disk_now["room"] == "no growth" and "member 1" in disk_now["refuses_writes"], disk_now
+        for how in (n.kill, n.terminate):
+            how()
+            disk.start()
+            wait_for("the node to serve", n.serves, 30)
+            c.leader()
+            wait_for("a refusal", lambda: n.put("refused", VALUE).status == 507)
+            assert_refused(n, 1)
+            assert_all_there(n, results)
+            assert_reads_and_deletes(n, results, done.pop())
         os.remove(ballast)
-        disk.start()
-        wait_for("the node to serve", n.serves, 30)
+        wait_for("a write to be taken again", lambda: n.put("after", b"1").status == 204)
         assert_all_there(n, results)
-        assert n.put("after", b"1").status == 204
+        assert "short of room" in n.log() and "room again" in n.log()
     on_small_disk(24, run)
+
+
+def test_full_disk_of_one_member_refuses_growth_everywhere():
+    def run(c, full, disk):
+        others = [c.nodes[2], c.nodes[3]]
+        disk.start()
+        for n in others:
+            n.start(wait=False)
+        for n in c.nodes.values():
+            wait_for("node %d to serve" % n.id, n.serves, 30)
+        c.leader()
+        ballast = fill(disk, 0.3)
+        results = {}
+        write_until_it_ends(others[0], "k", results)
+        statuses = list(results.values())
+        assert set(statuses) == {204, 507} and statuses.count(204) > 50, statuses
+        done = [k for k, status in results.items() if status == 204]
+        for n in c.nodes.values():
+            wait_for("node %d to refuse" % n.id, lambda n=n: n.put("refused", VALUE).status == 507)
+            assert_refused(n, 1)
+            assert_reads_and_deletes(n, results, done.pop())
+        full.kill()
+        wait_for("the others to go on", lambda: others[0].put("alone", b"1").status == 204)
+        disk.start()
+        wait_for("the node to serve", full.serves, 30)
+        wait_for("a refusal", lambda: others[1].put("refused", VALUE).status == 507)
+        assert full.get("alone").body == b"1"
+        os.remove(ballast)
+        for n in c.nodes.values():
+            wait_for("node %d to take writes again" % n.id, lambda n=n: n.put("after", b"1").status == 204)
+            assert_all_there(n, results)
+    on_small_disk(24, run, members=3)
 
 
 if __name__ == "__main__":

@@ -194,6 +194,9 @@ def test_listing_has_forms_limits_orders_and_pages():
         assert n.request("GET", "/kv/?prefix=").json()["count"] == 12
         assert n.request("GET", "/kv/").code() == "empty_key"
         assert n.request("GET", "/kv/?prefix=a&order=up").code() == "bad_order"
+        head = n.request("HEAD", "/kv/?prefix=a")
+        assert head.status == 405 and head.headers["Allow"] == "GET, POST, DELETE"
+        assert n.request("HEAD", "/events").status == 405
 
 
 def test_pages_are_of_one_revision():
@@ -389,6 +392,11 @@ def test_slow_and_half_closed_readers_do_not_disturb_others():
         half.close()
 
 
+def test_fan_out_loses_and_reorders_nothing():
+    import fanout
+    fanout.run(60, 1000, 1, report=lambda text: print("    " + text))
+
+
 def test_watch_of_http_1_0_and_of_a_stopping_server():
     import socket
     with Cluster(1) as c:
@@ -481,7 +489,7 @@ def test_openapi_is_what_is_served():
                 body = "{}" if method in ("PUT", "POST") else None
                 r = n.request(method, concrete, body)
                 known = method.lower() in methods
-                refused = r.status == 405 or (r.status == 400 and r.code() in ("reserved", "bad_member_id"))
+                refused = r.status == 405 or (r.status == 400 and r.code() in ("reserved", "bad_member_id", "empty_key"))
                 if known and path != "/{id}":
                     assert r.status != 405 and not (r.status == 404 and r.code() == "not_found"), (method, path, r.body)
                 elif not known and path not in ("/{id}", "/{key}"):

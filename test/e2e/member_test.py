@@ -32,6 +32,18 @@ def test_added_node_joins_as_learner_and_is_promoted_by_itself():
         assert n4.get("from4").body == b"4"
 
 
+def test_added_node_without_join_says_that_and_no_more():
+    with Cluster() as c:
+        c.start()
+        c.nodes[1].put("k", b"v")
+        n4 = c.add_node(4, via=c.nodes[1], start=False)
+        n4.write_conf(c.members + [(4, n4.peer_url)], extra=c.extra, **c.raft)  # join is forgotten
+        n4.start(wait=False)
+        assert n4.wait_exit(20) == 3
+        assert "an empty data directory and join = true" in n4.log(), n4.log()[-2000:]
+        assert "--reseed" not in n4.log(), n4.log()[-2000:]
+
+
 def test_answer_to_a_change_tells_its_place_in_the_log():
     with Cluster() as c:
         c.start()

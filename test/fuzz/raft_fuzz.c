@@ -1,34 +1,19 @@
 /*
  * A stateful fuzz target of the consensus core: the first bytes draw the configuration, each
- * further one or two an event. With libFuzzer (clang) it searches; alone it replays files, or makes
- * inputs from seeds:  raft_fuzz FILE...   raft_fuzz --random FIRST_SEED COUNT [BYTES]
+ * further one or two an event.
  */
-#include "base/prng.h"
+#include "input.h"
 #include "world.h"
 
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define EVENTS_MAX 3000
 
-struct input {
-    const uint8_t *data;
-    size_t len;
-    size_t pos;
-};
-
-static uint8_t take(struct input *in)
+static struct floe_config draw_config(struct fuzz_input *in)
 {
-    return in->pos < in->len ? in->data[in->pos++] : 0;
-}
-
-static struct floe_config draw_config(struct input *in)
-{
-    uint8_t a = take(in);
-    uint8_t b = take(in);
-    uint8_t c = take(in);
+    uint8_t a = fuzz_byte(in);
+    uint8_t b = fuzz_byte(in);
+    uint8_t c = fuzz_byte(in);
     static const uint64_t sizes[] = {0, 1, 40, 200, FLOE_NO_LIMIT, 60, 100, 1000};
     struct floe_config config = {.election_tick = 3 + (a & 3),
                                  .heartbeat_tick = 1,
@@ -59,13 +44,13 @@ static void propose(struct world *world, struct world_node *node, uint8_t size)
     floe_blob_unref(blob);
 }
 
-static void change_members(struct world *world, struct world_node *node, struct input *in)
+static void change_members(struct world *world, struct world_node *node, struct fuzz_input *in)
 {
-    uint8_t how = take(in);
+    uint8_t how = fuzz_byte(in);
     struct floe_conf_change_single singles[3];
     size_t count = how % 4;
     for (size_t i = 0; i < count; i++) {
-        uint8_t byte = take(in);
+        uint8_t byte = fuzz_byte(in);
         singles[i].type = (enum floe_conf_change_type)(byte & 3);
         singles[i].node_id = 1 + (byte >> 2) % world->count;
     }
@@ -77,17 +62,17 @@ static void change_members(struct world *world, struct world_node *node, struct 
     floe_conf_change_deinit(&change);
 }
 
-static void forge(struct world *world, struct world_node *node, struct input *in)
+static void forge(struct world *world, struct world_node *node, struct fuzz_input *in)
 {
-    struct floe_message m = {.type = (enum floe_message_type)(take(in) % FLOE_MSG_TYPE_COUNT),
+    struct floe_message m = {.type = (enum floe_message_type)(fuzz_byte(in) % FLOE_MSG_TYPE_COUNT),
                              .to = node->config.id,
-                             .from = take(in) % (world->count + 2),
-                             .term = take(in) % 16,
-                             .log_term = take(in) % 16,
-                             .index = take(in) % 64,
-                             .commit = take(in) % 64,
-                             .reject_hint = take(in) % 64};
-    uint8_t flags = take(in);
+                             .from = fuzz_byte(in) % (world->count + 2),
+                             .term = fuzz_byte(in) % 16,
+                             .log_term = fuzz_byte(in) % 16,
+                             .index = fuzz_byte(in) % 64,
+                             .commit = fuzz_byte(in) % 64,
+                             .reject_hint = fuzz_byte(in) % 64};
+    uint8_t flags = fuzz_byte(in);
     m.reject = (flags & 1) != 0;
     struct floe_entry entries[3] = {{0}};
     for (size_t i = 0; i < 3; i++) {
@@ -134,10 +119,10 @@ static void on_network(struct world *world, uint8_t event, uint8_t which)
     }
 }
 
-static void event(struct world *world, struct input *in)
+static void event(struct world *world, struct fuzz_input *in)
 {
-    uint8_t what = take(in);
-    uint8_t who = take(in);
+    uint8_t what = fuzz_byte(in);
+    uint8_t who = fuzz_byte(in);
     struct world_node *node = &world->node[1 + who % world->count];
     floe_id other = 1 + (who >> 4) % world->count;
     switch (what % 24) {
@@ -158,7 +143,7 @@ static void event(struct world *world, struct input *in)
     case 11: world_apply(node); break;
     case 12:
     case 13: world_settle(world, 1 + (who >> 5)); break;
-    case 14: propose(world, node, take(in)); break;
+    case 14: propose(world, node, fuzz_byte(in)); break;
     case 15: change_members(world, node, in); break;
     case 16: world_restart(node); break;
     case 17: read_index(world, node); break;
@@ -176,13 +161,11 @@ static void event(struct world *world, struct input *in)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct world world;
-    struct input in = {.data = data, .len = size};
-    uint8_t first = take(&in);
+    struct fuzz_input in = {.data = data, .len = size};
+    uint8_t first = fuzz_byte(&in);
     struct floe_config config = draw_config(&in);
     world_init(&world, 1 + first % WORLD_NODES, &config);
     world.hostile = (first & 0x80) != 0;
@@ -193,53 +176,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_deinit(&world);
     return 0;
 }
-
-#ifndef FUZZ_LIBFUZZER
-static int replay(const char *path)
-{
-    static uint8_t data[1 << 20];
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        perror(path);
-        return 1;
-    }
-    size_t len = fread(data, 1, sizeof data, file);
-    (void)fclose(file);
-    return LLVMFuzzerTestOneInput(data, len);
-}
-
-static uint64_t running_seed;
-
-static void on_abort(int number)
-{
-    (void)number;
-    (void)fprintf(stderr, "seed %llu\n", (unsigned long long)running_seed);
-}
-
-static int make_inputs(uint64_t seed, uint64_t count, size_t len)
-{
-    uint8_t *data = malloc(len);
-    (void)signal(SIGABRT, on_abort);
-    for (uint64_t i = 0; i < count && data != NULL; i++) {
-        struct prng prng = {.state = seed + i};
-        for (size_t k = 0; k < len; k++)
-            data[k] = (uint8_t)prng_next(&prng);
-        running_seed = seed + i;
-        (void)LLVMFuzzerTestOneInput(data, len);
-    }
-    free(data);
-    printf("%llu inputs, nothing found\n", (unsigned long long)count);
-    return 0;
-}
-
-int main(int argc, char **argv)
-{
-    if (argc >= 4 && strcmp(argv[1], "--random") == 0)
-        return make_inputs(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
-                           argc > 4 ? strtoull(argv[4], NULL, 10) : 1000);
-    int failed = 0;
-    for (int i = 1; i < argc; i++)
-        failed |= replay(argv[i]);
-    return failed;
-}
-#endif

@@ -21,6 +21,8 @@ struct check_node {
     floe_index applied;
     floe_term led; /* the newest term for which its log was compared as a leader's */
     uint64_t revision;
+    uint64_t applied_bytes; /* since its newest snapshot */
+    bool moving;            /* a snapshot, from or to another member */
 };
 
 struct check_place { /* of the log */
@@ -45,6 +47,8 @@ void check_deinit(struct check *check);
 /* Something is violated; the first one counts. */
 __attribute__((format(printf, 2, 3))) void check_fail(struct world *world, const char *format, ...);
 void check_turn(struct world *world, struct machine *machine);
+/* Part of it: memory and work of one turn (bounds.c). */
+void bounds_check(struct machine *machine);
 /* A process ends: what its disk promised must not be forgotten. */
 /* Where every machine stands, as lines of the trace. */
 void check_describe(struct world *world);

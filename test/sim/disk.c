@@ -19,6 +19,14 @@ static enum err fail(struct disk *disk, const char *why)
     return ERR_IO;
 }
 
+/* No reason for a program to end. */
+static enum err refuse_room(struct disk *disk)
+{
+    disk->error = NO_SPACE;
+    disk->refused_room = true;
+    return ERR_IO;
+}
+
 /* Counts a change; ERR_IO: this one fails. */
 static enum err count(struct disk *disk)
 {
@@ -49,11 +57,12 @@ static void wait_for_sync(struct disk *disk)
 static enum err make_file(struct disk *disk, const char *path, struct disk_file **out)
 {
     if (disk->manner.full)
-        return fail(disk, NO_SPACE);
+        return refuse_room(disk);
     if (count(disk) != ERR_OK)
         return ERR_IO;
     ASSERT(strncmp(path, "wal/", 4) == 0 ? disk->wal.made : disk->snap.made);
     struct disk_file *file = mem_calloc(1, sizeof *file);
+    file->of_snapshot = strncmp(path, "snap/", 5) == 0;
     disk_names_set(&disk->now, path, file);
     disk_rename_note(disk, path, NULL, file);
     *out = file;
@@ -93,6 +102,14 @@ static void op_close(void *ctx, struct fs_file *handle)
     mem_free(handle);
 }
 
+static void count_bytes(struct disk *disk, const struct disk_file *file, uint64_t len)
+{
+    if (file->of_snapshot)
+        disk->bytes.snapshots += len;
+    else
+        disk->bytes.log += len;
+}
+
 static enum err op_read(void *ctx, struct fs_file *handle, uint64_t offset, void *data, size_t len,
                         size_t *got)
 {
@@ -100,7 +117,7 @@ static enum err op_read(void *ctx, struct fs_file *handle, uint64_t offset, void
     if (disk->stopped)
         return ERR_IO;
     *got = content_read(&handle->file->now, offset, data, len);
-    disk->bytes += *got;
+    count_bytes(disk, handle->file, *got);
     return ERR_OK;
 }
 
@@ -110,14 +127,14 @@ static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, con
     struct disk *disk = ctx;
     ASSERT(handle->writable);
     if (disk->manner.full && offset + len > handle->file->now.size)
-        return fail(disk, NO_SPACE);
+        return refuse_room(disk);
     bool was_stopped = disk->stopped;
     enum err err = count(disk);
     if (was_stopped)
         return err;
     content_write(&handle->file->now, offset, data, len); /* a failed one may have done something */
     disk_change_note(handle->file, false, offset, data, len);
-    disk->bytes += len;
+    count_bytes(disk, handle->file, len);
     return err;
 }
 
@@ -133,7 +150,7 @@ static enum err op_truncate(void *ctx, struct fs_file *handle, uint64_t size)
     struct disk *disk = ctx;
     ASSERT(handle->writable);
     if (disk->manner.full && size > handle->file->now.size)
-        return fail(disk, NO_SPACE);
+        return refuse_room(disk);
     if (count(disk) != ERR_OK)
         return ERR_IO;
     content_resize(&handle->file->now, size);
@@ -360,10 +377,10 @@ uint64_t disk_take_waited_us(struct disk *disk)
     return waited;
 }
 
-uint64_t disk_take_bytes(struct disk *disk)
+struct disk_bytes disk_take_bytes(struct disk *disk)
 {
-    uint64_t bytes = disk->bytes;
-    disk->bytes = 0;
+    struct disk_bytes bytes = disk->bytes;
+    disk->bytes = (struct disk_bytes){0};
     return bytes;
 }
 
@@ -380,6 +397,13 @@ bool disk_is_stopped(const struct disk *disk)
 void disk_fail_at(struct disk *disk, unsigned n)
 {
     disk->fail_at = n == 0 ? 0 : disk->operations + n;
+}
+
+bool disk_take_refused_room(struct disk *disk)
+{
+    bool refused = disk->refused_room;
+    disk->refused_room = false;
+    return refused;
 }
 
 bool disk_take_failed(struct disk *disk)

@@ -37,14 +37,20 @@ uint64_t disk_take_waited_us(struct disk *disk);
 /* When the next sync that was started ends; SIM_NEVER: there is none. */
 uint64_t disk_next_sync_us(const struct disk *disk);
 /* Bytes read and written since it was asked last. */
-uint64_t disk_take_bytes(struct disk *disk);
+struct disk_bytes {
+    uint64_t log; /* and small files */
+    uint64_t snapshots;
+};
+struct disk_bytes disk_take_bytes(struct disk *disk);
 
 /* The power goes at the n-th change from now on (1 = the next). */
 void disk_stop_at(struct disk *disk, unsigned n);
 bool disk_is_stopped(const struct disk *disk);
 /* The n-th change or sync from now on fails with EIO; 0: none does. */
 void disk_fail_at(struct disk *disk, unsigned n);
-/* An operation has failed for one of the reasons above since it was asked last. */
+/* A file was not to grow since it was asked last. */
+bool disk_take_refused_room(struct disk *disk);
+/* An operation has failed for one of the other reasons above since it was asked last. */
 bool disk_take_failed(struct disk *disk);
 /* Power is back, or a new process comes: everything open is forgotten. */
 void disk_cut(struct disk *disk, enum disk_cut kind, struct prng *prng);

@@ -16,6 +16,7 @@ struct disk_change {
 
 struct disk_file {
     unsigned refs; /* names and handles */
+    bool of_snapshot;
     struct content now;
     struct content durable;
     struct disk_change *changes;
@@ -82,9 +83,10 @@ struct disk {
     uint64_t fail_at;
     bool stopped;
     bool failed; /* since asked last */
+    bool refused_room;
     const char *error;
     uint64_t waited_us;
-    uint64_t bytes;
+    struct disk_bytes bytes;
 };
 
 /* disk_names.c */

@@ -159,6 +159,7 @@ void disk_cut(struct disk *disk, enum disk_cut kind, struct prng *prng)
     disk->sync_count = 0;
     disk->stopped = false;
     disk->failed = false;
+    disk->refused_room = false;
     disk->stop_at = 0;
     disk->fail_at = 0;
     disk->waited_us = 0;

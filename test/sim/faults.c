@@ -202,6 +202,37 @@ void faults_disk_well(struct world *world, unsigned machine)
     manner->sync_us = world->plan.sync_us;
 }
 
+/* ---- leadership ------------------------------------------------------------------------------ */
+
+static bool transfer(struct world *world)
+{
+    unsigned to = world->former != 0 && world_below(world, 2) == 0 ? world->former
+                                                                   : world_pick_member(world);
+    return to != 0 && operator_transfer(world, to, 1);
+}
+
+/* A leader goes on for a while with one follower only, whose acknowledgements are late; when they
+ * come, others have led, and it leads again. */
+static bool strand(struct world *world)
+{
+    unsigned leader = world_leader(world);
+    unsigned follower = world_pick_member(world);
+    uint64_t election_us = 1000 * (uint64_t)world->plan.election_ms;
+    if (leader == 0 || follower == 0 || follower == leader)
+        return false;
+    world->partition++;
+    uint64_t until_us = world->now_us + election_us * (2 + world_below(world, 3));
+    for (unsigned from = 1; from <= SIM_MACHINES; from++)
+        for (unsigned to = 1; to <= SIM_MACHINES; to++)
+            if ((from == leader || from == follower) != (to == leader || to == follower))
+                block(world, from, to, until_us);
+    disk_manner(world->machine[follower].disk)->sync_us =
+        (uint32_t)(election_us * (1 + world_below(world, 3)));
+    queue_put(&world->queue, until_us + 4 * election_us, EVENT_DISK_WELL, follower, 0);
+    queue_put(&world->queue, until_us + election_us / 2, EVENT_TRANSFER, leader, 4);
+    return true;
+}
+
 /* ---- one after the other --------------------------------------------------------------------- */
 
 static bool do_network(struct world *world, enum fault fault)
@@ -220,6 +251,8 @@ static bool inject(struct world *world, enum fault fault, struct machine *machin
     case FAULT_CUT:
     case FAULT_WIRE_FLIP: return do_network(world, fault);
     case FAULT_MEMBER: return operator_change_members(world);
+    case FAULT_TRANSFER: return transfer(world);
+    case FAULT_STRAND: return strand(world);
     case FAULT_ISOLATE:
     case FAULT_ONE_WAY:
     case FAULT_SPLIT:

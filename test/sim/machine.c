@@ -132,6 +132,8 @@ static void on_refusal(struct machine *machine, enum err err, const char *why)
     struct world *world = machine->world;
     trace_line(&world->trace, machine->id, "does not start: %s: %s", err_str(err), why);
     bool failed = disk_take_failed(machine->disk);
+    /* without room a log cannot be begun; one that there is must open */
+    failed = failed || (disk_take_refused_room(machine->disk) && !machine->has_data);
     enum disk_cut cut = DISK_KEEP_ALL;
     if (disk_is_stopped(machine->disk))
         cut = (enum disk_cut)world_below(world, DISK_CUT_COUNT);

@@ -105,6 +105,27 @@ bool operator_change_members(struct world *world)
     return true;
 }
 
+/* ---- leadership ------------------------------------------------------------------------------ */
+
+/* The server has no request for it: the call of a leader whose disk is stuck, to anybody. */
+bool operator_transfer(struct world *world, unsigned to, uint64_t tries)
+{
+    unsigned leader = world_leader(world);
+    if (world->healing || leader == to)
+        return false;
+    if (tries > 1)
+        queue_put(&world->queue, world->now_us + 1000 * (uint64_t)world->plan.election_ms,
+                  EVENT_TRANSFER, to, tries - 1);
+    if (leader == 0 || world->machine[leader].free_us > world->now_us ||
+        !floe_raft_is_voter(world->machine[leader].node->raft, to))
+        return false;
+    trace_line(&world->trace, leader, "operator: hand leadership over to %u", to);
+    world->former = leader;
+    floe_raft_transfer_leader(world->machine[leader].node->raft, to);
+    machine_wake(&world->machine[leader], world->now_us);
+    return true;
+}
+
 /* ---- replacing ------------------------------------------------------------------------------- */
 
 bool operator_may_damage(const struct world *world)

@@ -26,6 +26,8 @@ const char *fault_name(enum fault fault)
         [FAULT_MEMBER] = "member",
         [FAULT_OTHER_CONF] = "other-conf",
         [FAULT_REPLACE] = "replace",
+        [FAULT_TRANSFER] = "transfer",
+        [FAULT_STRAND] = "strand",
     };
     ASSERT(fault < FAULT_COUNT);
     return names[fault];
@@ -100,7 +102,7 @@ static void make_restless(struct plan *plan)
 
 static void draw_faults(struct plan *plan, struct prng *prng)
 {
-    for (unsigned i = 0; i < FAULT_COUNT; i++)
+    for (unsigned i = 0; i < PLAN_OLD_FAULTS; i++)
         plan->weight[i] = prng_below(prng, 2) == 0 ? 0 : 1 + (unsigned)prng_below(prng, 8);
     plan->weight[FAULT_REPLACE] = 0; /* follows from others */
     plan->weight[FAULT_OTHER_CONF] = plan->weight[FAULT_OTHER_CONF] != 0 ? 1 : 0;
@@ -117,6 +119,29 @@ static void draw_faults(struct plan *plan, struct prng *prng)
         plan->weights += plan->weight[i];
 }
 
+/* Large values all the time: what bounds memory and the work of a turn is reached. Drawn last, so
+ * that other plans stay as they are. */
+static void draw_bulk(struct plan *plan, struct prng *prng)
+{
+    if (prng_below(prng, 25) != 0)
+        return;
+    plan->value_bytes_max = 400000;
+    plan->put_weight = 20;
+    plan->bytes_per_ms = 1000000;
+    plan->pending_bytes = (size_t)PICK(prng, 1 << 20, 64 << 20);
+}
+
+/* Who led once leads again, and what was on its way to it then still comes. */
+static void draw_transfers(struct plan *plan, struct prng *prng)
+{
+    if (plan->members < 2 || prng_below(prng, 3) != 0)
+        return;
+    plan->weight[FAULT_TRANSFER] = 1 + (unsigned)prng_below(prng, 8);
+    if (plan->members >= 5 && !plan->sync_inline) /* else the others could elect nobody */
+        plan->weight[FAULT_STRAND] = 1 + (unsigned)prng_below(prng, 8);
+    plan->weights += plan->weight[FAULT_TRANSFER] + plan->weight[FAULT_STRAND];
+}
+
 void plan_draw(struct plan *plan, uint64_t seed)
 {
     struct prng prng = {.state = seed};
@@ -126,4 +151,6 @@ void plan_draw(struct plan *plan, uint64_t seed)
     draw_clients(plan, &prng);
     draw_world(plan, &prng);
     draw_faults(plan, &prng);
+    draw_bulk(plan, &prng);
+    draw_transfers(plan, &prng);
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PLAN_OLD_FAULTS FAULT_TRANSFER /* those before it are drawn first */
 #define SIM_MACHINES 16 /* that a run can have, numbered from 1; a replacement gets a new one */
 #define SIM_MEMBERS_MAX 7
 #define SIM_KEYS_MAX 8
@@ -38,6 +39,9 @@ enum fault {
     FAULT_MEMBER,     /* the operator adds or removes a member */
     FAULT_OTHER_CONF, /* a restart with an older or newer configuration file */
     FAULT_REPLACE,    /* the operator replaces a machine whose disk is damaged */
+    FAULT_TRANSFER,   /* leadership is handed over to any voter, or back to who had it */
+    FAULT_STRAND,     /* the leader and one follower, whose disk is slow, cut off from the others;
+                       * then leadership goes back to that leader */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault fault);

@@ -73,6 +73,7 @@ static void add_counts(const struct counts *one)
     total.known += one->known;
     total.unknown += one->unknown;
     total.refused += one->refused;
+    total.no_room += one->no_room;
     total.members_added += one->members_added;
     total.members_removed += one->members_removed;
     total.leases_granted += one->leases_granted;
@@ -143,9 +144,11 @@ static void report(uint64_t seeds, uint64_t failed, double passed_s)
                  "; events watched %" PRIu64 ", too old %" PRIu64 "\n",
                  total.leases_granted, total.leases_renewed, total.leases_ended,
                  total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps);
-    (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64 ", unknown %" PRIu64
+    (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64
+                 ", without room %" PRIu64 ", unknown %" PRIu64
                  "; histories too complex to judge %" PRIu64 "\nfaults:",
-                 total.requests, total.known, total.refused, total.unknown, total_complex);
+                 total.requests, total.known, total.refused, total.no_room, total.unknown,
+                 total_complex);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         (void)printf(" %s %" PRIu64, fault_name((enum fault)i), total.faults[i]);
     (void)printf("\n%" PRIu64 " passed, %" PRIu64 " failed\n", seeds - failed, failed);

@@ -56,7 +56,7 @@ struct machine {
 struct counts {
     uint64_t faults[FAULT_COUNT];
     uint64_t events, turns, starts, elections;
-    uint64_t requests, known, unknown, refused;
+    uint64_t requests, known, unknown, refused, no_room;
     uint64_t members_added, members_removed;
     uint64_t leases_granted, leases_renewed, leases_ended, leases_revoked, checkpoints;
     uint64_t watched, watch_jumps;
@@ -78,6 +78,7 @@ struct world {
     struct check check;
     struct counts counts;
     uint64_t partition; /* number of the newest */
+    unsigned former;    /* led when somebody else was asked to take over; 0: nobody */
     unsigned flipped;   /* the machine whose disk is damaged and that is not replaced; 0: none */
     unsigned successor; /* takes its place; 0: not started yet */
     bool replaced;      /* the successor's predecessor is out for certain */
@@ -117,6 +118,8 @@ void faults_unblock(struct world *world, uint32_t pair, uint64_t number);
 void faults_disk_well(struct world *world, unsigned machine);
 /* The operator adds a machine, or removes a member that is well. */
 bool operator_change_members(struct world *world);
+/* Whoever leads hands over to that machine; asked again so many times until it leads. */
+bool operator_transfer(struct world *world, unsigned to, uint64_t tries);
 /* Goes on with replacing a damaged machine. */
 void operator_event(struct world *world);
 void operator_notice_damage(struct world *world, unsigned machine);

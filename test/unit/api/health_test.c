@@ -90,12 +90,17 @@ static void test_api_status_shows_disk_and_chain(void **state)
     fake.status.disk_longest_ms = 3000;
     fake.status.disk_late_count = 7;
     fake.status.disk_stuck_count = 2;
+    fake.status.room = "no growth";
+    fake.status.room_bytes = 512;
+    fake.status.room_text = "why";
     fake.status.chain_index = 9;
     fake.status.chain_hash = 0xabc;
     assert_true(ask(API_GET, "/status", NULL));
     assert_non_null(strstr(body_text,
                            "\"disk\":{\"state\":\"stuck\",\"oldest_write_ms\":2100,"
-                           "\"longest_write_ms\":3000,\"late_count\":7,\"stuck_count\":2}"));
+                           "\"longest_write_ms\":3000,\"late_count\":7,\"stuck_count\":2,"
+                           "\"room\":\"no growth\",\"reserved_bytes\":512,"
+                           "\"refuses_writes\":\"why\"}"));
     assert_non_null(strstr(body_text,
                            "\"chain\":{\"index\":9,\"hash\":\"0000000000000abc\"}"));
 }
@@ -105,7 +110,8 @@ static void test_api_version_names_the_version(void **state)
     (void)state;
     assert_true(ask(API_GET, "/version", NULL));
     assert_int_equal(answer.status, 200);
-    assert_string_equal(body_text, "{\"floe\":\"0.1.0\",\"api\":1,\"protocol\":1}\n");
+    assert_string_equal(body_text, "{\"etcdserver\":\"3.4.23\",\"etcdcluster\":\"3.4.0\","
+                                   "\"floe\":\"0.1.0\",\"api\":1,\"protocol\":1}\n");
 }
 
 int main(void)

@@ -88,6 +88,8 @@ void node_write(struct node *node, uint64_t token, const struct kv_command *comm
     struct node_result *result = push(token);
     if (kv_node.outcome != NODE_OK)
         return;
+    if (kv_node.fail_after > 0 && --kv_node.fail_after == 0)
+        kv_node.outcome = NODE_UNKNOWN; /* from the next one on */
     kv_node.writes++;
     result->kv = apply(command, want_replies);
     result->term = 1;

@@ -14,6 +14,7 @@ struct kv_node {
     char address[300];
     bool stay_learner;
     size_t writes;
+    size_t fail_after; /* so many writes more are done, then all are NODE_UNKNOWN; 0: never */
     enum node_life life;
 };
 extern struct kv_node kv_node;

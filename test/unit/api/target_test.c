@@ -27,7 +27,8 @@ static void test_api_put_to_a_reserved_word_is_refused_and_works_under_kv(void *
         assert_false(ask(API_PUT, target, "v"));
         expect_key(words[i], strlen(words[i]));
         bool has_more = strcmp(words[i], "kv") == 0 || strcmp(words[i], "leases") == 0 ||
-                        strcmp(words[i], "tx") == 0 || strcmp(words[i], "members") == 0;
+                        strcmp(words[i], "tx") == 0 || strcmp(words[i], "members") == 0 ||
+                        strncmp(words[i], "v3", 2) == 0;
         if (has_more)
             continue;
         (void)snprintf(target, sizeof target, "/%s/x", words[i]);
@@ -35,7 +36,7 @@ static void test_api_put_to_a_reserved_word_is_refused_and_works_under_kv(void *
         expect_refusal(API_GET, target, 404, "not_found");
     }
     expect_refusal(API_PUT, "/he%61lth", 400, "reserved");
-    expect_refusal(API_GET, "/metrics", 404, "not_found");
+    expect_refusal(API_GET, "/why", 404, "not_found");
     expect_refusal(API_HEAD, "/ui", 404, "not_found");
     expect_refusal(API_GET, "/kv", 404, "not_found");
 }

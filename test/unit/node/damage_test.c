@@ -85,6 +85,7 @@ static void assert_rolled_back(unsigned victim)
         run(&w, 10);
     assert_int_equal(node_life(w.node[victim]), NODE_FAILED);
     assert_true(node_is_damaged(w.node[victim]));
+    assert_true(node_reseed_helps(w.node[victim]));
     assert_non_null(strstr(node_failure(w.node[victim]), "rolled back"));
     for (int i = 0; i < 2; i++) { /* and it stays so */
         if (w.node[victim] != NULL)
@@ -197,6 +198,7 @@ static void test_node_that_should_have_joined_ends_and_says_so(void **state)
         run(&w, 3000);
         assert_int_equal(node_life(w.node[3]), NODE_FAILED);
         assert_true(node_is_damaged(w.node[3]));
+        assert_false(node_reseed_helps(w.node[3])); /* the text says what does */
         assert_non_null(strstr(node_failure(w.node[3]), "not the cluster's"));
         assert_non_null(strstr(node_failure(w.node[3]), "join = true"));
         crash(&w, 3, MEM_FS_KEEP_ALL);

@@ -75,6 +75,23 @@ static void wait_for_voter(unsigned i)
     fail_msg("member %u was not promoted: stage %d", i, (int)w.node[i]->reseed.stage);
 }
 
+/* Until it is a voter again. */
+static void assert_not_ready(unsigned i)
+{
+    struct node_status status = node_status(w.node[i], 0);
+    assert_false(status.caught_up);
+    assert_non_null(strstr(status.reason, "being re-seeded"));
+    node_status_deinit(&status);
+}
+
+static void assert_ready(unsigned i)
+{
+    struct node_status status = node_status(w.node[i], 0);
+    assert_true(status.caught_up);
+    assert_null(status.reason);
+    node_status_deinit(&status);
+}
+
 static unsigned third(unsigned a, unsigned b)
 {
     return 6 - a - b;
@@ -101,10 +118,13 @@ static void test_node_reseeded_member_is_a_learner_then_a_voter(void **state)
         bool learner = false;
         for (int i = 0; i < 500 && !learner; i++) {
             run(&w, 10);
+            assert_not_ready(victim);
             learner = learner || floe_raft_is_learner(w.node[victim]->raft, victim);
         }
         assert_true(learner);
+        assert_not_ready(victim);
         wait_for_voter(victim);
+        assert_ready(victim);
         assert_int_equal(outcome(&w, barrier(&w, victim)), NODE_OK);
         assert_some(victim, snapshots != 0 ? 100 : 15);
         /* it counts again: with another one down it is needed */

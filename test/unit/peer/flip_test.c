@@ -134,6 +134,7 @@ static bool tells(const struct peer_event *event)
     case PEER_EVENT_REFUSED: return true;
     case PEER_EVENT_SNAPSHOT_SENT: return event->ok;
     case PEER_EVENT_UNREACHABLE:
+    case PEER_EVENT_BROKEN:
     case PEER_EVENT_SNAPSHOT_ABORT: return false;
     }
     return true;

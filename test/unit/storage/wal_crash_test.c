@@ -308,7 +308,7 @@ static bool crash_at(const struct script *script, unsigned n, enum mem_fs_crash 
         crash_while_opening(run, prng);
     struct wal_recovered found;
     struct wal *wal = reopen(run->disk, &found);
-    assert_int_equal(mem_fs_count(run->disk, ".spare"), 0);
+    assert_true(mem_fs_count(run->disk, ".spare") <= 1);
     const struct state *state = check_found(run, durable, &found);
     wal_recovered_deinit(&found);
     mem_fs_set_capacity(run->disk, 0);
@@ -383,6 +383,23 @@ static void test_wal_crash_release_behind_a_new_head_keeps_the_state(void **arg)
     crash_everywhere(steps, sizeof steps / sizeof *steps);
 }
 
+/* Segments that are used again, twice: what is left in them is never taken for what is written. */
+static void test_wal_crash_over_recycled_segments_keeps_the_promise(void **arg)
+{
+    (void)arg;
+    static const struct step steps[] = {
+        {APPEND, 1, 14, 1},  {SYNC, 0, 0, 0},     {MARK, 13, 1, 1},    {SYNC, 0, 0, 0},
+        {RELEASE, 13, 0, 0}, {PREPARE, 0, 0, 0},  {PREPARE, 0, 0, 0},  {APPEND, 15, 4, 1},
+        {SYNC, 0, 0, 0},     {APPEND, 18, 6, 2},  {SYNC_START, 0, 0, 0}, {APPEND, 24, 6, 2},
+        {POLL, 0, 0, 0},     {SYNC, 0, 0, 0},     {MARK, 28, 1, 2},    {SYNC, 0, 0, 0},
+        {RELEASE, 28, 0, 0}, {PREPARE, 0, 0, 0},  {PREPARE, 0, 0, 0},  {APPEND, 30, 9, 2},
+        {SYNC, 0, 0, 0},     {APPEND, 36, 9, 3},  {SYNC_NOW, 0, 0, 0}, {MARK, 43, 1, 3},
+        {SYNC, 0, 0, 0},     {RELEASE, 43, 0, 0}, {PREPARE, 0, 0, 0},  {APPEND, 45, 9, 4},
+        {SYNC_START, 0, 0, 0}, {APPEND, 54, 5, 4}, {POLL, 0, 0, 0},    {SYNC_NOW, 0, 0, 0},
+    };
+    crash_everywhere(steps, sizeof steps / sizeof *steps);
+}
+
 /* From no room for the first head to room for all, in steps that meet every kind of segment: whole,
  * short, grown by writing; and writes that found no room. */
 static void test_wal_crash_with_little_room_keeps_the_promise(void **arg)
@@ -410,6 +427,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_wal_crash_synced_steps_keep_their_promise),
         cmocka_unit_test(test_wal_crash_batches_over_rotations_keep_their_promise),
         cmocka_unit_test(test_wal_crash_release_behind_a_new_head_keeps_the_state),
+        cmocka_unit_test(test_wal_crash_over_recycled_segments_keeps_the_promise),
         cmocka_unit_test(test_wal_crash_with_little_room_keeps_the_promise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

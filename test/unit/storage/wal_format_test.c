@@ -1,4 +1,4 @@
-/* The bytes of the log and the remnants of a crash, one by one, as the head of wal.c tells them. */
+/* The bytes of the log and the remnants of a crash, one by one, as the head of wal.h tells them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -412,6 +412,63 @@ static void test_wal_full_release_lets_the_spare_be_tried_again(void **state)
     assert_int_equal(size_of(f, SPARE), WHOLE);
 }
 
+/* ---- room that is asked for ------------------------------------------------------------------ */
+
+#define RECORD_OF(bytes) ((uint64_t)(bytes) + WAL_ROOM_PER_ENTRY)
+
+/* Whatever the room and the sizes of the records: what fits by word is written without an error. */
+static void test_wal_full_room_that_was_promised_is_there(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t room = 0; room < 5000; room += 97) {
+        struct prng prng = {.state = room + 1};
+        create_with_room(f, room);
+        unsigned taken = 0;
+        for (unsigned failures = 0; failures < 5;) {
+            size_t bytes = (size_t)(prng_next(&prng) % 700);
+            if (!wal_reserve(f->wal, RECORD_OF(bytes), RECORD_OF(bytes))) {
+                failures++;
+                continue;
+            }
+            assert_int_equal(append_sized(f, bytes), ERR_OK);
+            sync_log(f);
+            taken++;
+        }
+        assert_true(taken >= WHOLE / RECORD_OF(700));
+        assert_true(mem_fs_used(f->disk) <= WHOLE + room);
+        mem_fs_set_capacity(f->disk, 0);
+        reopen(f);
+        assert_int_equal(f->found.entry_count, f->last);
+        (void)teardown(state);
+        (void)setup(state);
+    }
+}
+
+static void test_wal_full_room_is_promised_only_where_it_is(void **state)
+{
+    struct fixture *f = *state;
+    assert_false(wal_reserve(f->wal, 1, 1)); /* there is no log yet */
+    create_with_room(f, SHORT - 1);
+    uint64_t room = wal_room(f->wal);
+    assert_true(room > WHOLE - 400 && room < WHOLE);
+    assert_true(wal_has_room(f->wal, room, 100));
+    assert_false(wal_has_room(f->wal, room + 1, 100));
+    assert_false(wal_reserve(f->wal, room + 1, 100));
+    assert_int_equal(wal_room(f->wal), room);
+    mem_fs_set_capacity(f->disk, 0);
+    assert_true(wal_reserve(f->wal, room + 1, 100));
+    uint64_t more = wal_room(f->wal);
+    assert_true(more >= room + WHOLE - 400);
+    assert_false(wal_has_room(f->wal, more, 100)); /* the end of the first one may be lost */
+    mem_fs_set_capacity(f->disk, mem_fs_used(f->disk) + 100);
+    assert_false(wal_reserve(f->wal, more + 5000, 100)); /* the spare does not get so long */
+    assert_int_equal(wal_room(f->wal), more);
+    mem_fs_set_capacity(f->disk, 0);
+    assert_true(wal_reserve(f->wal, more + 5000, 100));
+    reopen(f);
+    assert_true(wal_room(f->wal) >= room); /* of a file that was there */
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -432,6 +489,8 @@ int main(void)
         TEST(test_wal_full_hint_waits_until_there_is_something_to_release),
         TEST(test_wal_full_hint_is_not_given_with_room),
         TEST(test_wal_full_release_lets_the_spare_be_tried_again),
+        TEST(test_wal_full_room_that_was_promised_is_there),
+        TEST(test_wal_full_room_is_promised_only_where_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,397 @@
+/*
+ * etcd's API: requests that are answered once. Each table runs in one store from its first row to
+ * its last. The numbers of traps are those of the list that clients of the gateway taught.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "v3_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- kv -------------------------------------------------------------------------------------- */
+
+static void test_v3_range_put_and_delete_answer_as_etcd(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        /* trap 5: nothing found is nothing but the header; trap 18: no body */
+        {"kv/range", "{'key':'YQ=='}", 200, "{" H("1") "}"},
+        {"kv/range", "", 400, ERR("3", "etcdserver: key is not provided")},
+        {"kv/range", "{'range_end':'AA=='}", 400, ERR("3", "etcdserver: key is not provided")},
+        /* trap 15: the header's revision of a write is the write's */
+        {"kv/put", "{'key':'YQ==','value':'MQ=='}", 200, "{" H("2") "}"},
+        {"kv/put", "{'key':'YQ==','value':'Mg==','prev_kv':true}", 200,
+         "{" H("3") ",'prev_kv':" KV("YQ==", "2", "2", "1", "MQ==") "}"},
+        {"kv/put", "{'key':'Yg==','value':'Mw=='}", 200, "{" H("4") "}"},
+        {"kv/put", "{'key':'Yw==','value':'NA=='}", 200, "{" H("5") "}"},
+        /* trap 11: count is before the limit and before the filters */
+        {"kv/range", "{'key':'YQ==','range_end':'eg==','limit':2}", 200,
+         "{" H("5") ",'kvs':[" KV("YQ==", "2", "3", "2", "Mg==") "," KV(
+             "Yg==", "4", "4", "1", "Mw==") "],'more':true,'count':'3'}"},
+        {"kv/range", "{'key':'YQ==','range_end':'eg==','min_mod_revision':'5'}", 200,
+         "{" H("5") ",'kvs':[" KV("Yw==", "5", "5", "1", "NA==") "],'count':'3'}"},
+        {"kv/range", "{'key':'YQ==','range_end':'eg==','count_only':true,'limit':1}", 200,
+         "{" H("5") ",'count':'3'}"},
+        {"kv/range", "{'key':'Yg==','keys_only':true,'serializable':true}", 200,
+         "{" H("5") ",'kvs':[{'key':'Yg==','create_revision':'4','mod_revision':'4',"
+                    "'version':'1'}],'count':'1'}"},
+        {"kv/range", "{'key':'YQ==','revision':2}", 200,
+         "{" H("5") ",'kvs':[" KV("YQ==", "2", "2", "1", "MQ==") "],'count':'1'}"},
+        {"kv/range", "{'key':'YQ==','revision':9}", 400,
+         ERR("11", "etcdserver: mvcc: required revision is a future revision")},
+        {"kv/range", "{'key':'Yg==','range_end':'YQ=='}", 200, "{" H("5") "}"},
+        {"kv/range", "{'key':'AA==','range_end':'AA==','count_only':true}", 200,
+         "{" H("5") ",'count':'3'}"},
+        {"kv/range",
+         "{'key':'YQ==','range_end':'eg==','sort_order':2,'sort_target':'MOD','limit':'1'}", 200,
+         "{" H("5") ",'kvs':[" KV("Yw==", "5", "5", "1", "NA==") "],'more':true,'count':'3'}"},
+        /* a target without an order, and a limit: cut by key, then sorted */
+        {"kv/range", "{'key':'YQ==','range_end':'eg==','sort_target':'VERSION','limit':1}", 200,
+         "{" H("5") ",'kvs':[" KV("Yg==", "4", "4", "1", "Mw==") "],'more':true,'count':'3'}"},
+        {"kv/put", "{'key':'YQ==','value':'eA==','ignore_value':true}", 400,
+         ERR("3", "etcdserver: value is provided")},
+        {"kv/put", "{'key':'YQ==','lease':3,'ignore_lease':true}", 400,
+         ERR("3", "etcdserver: lease is provided")},
+        {"kv/put", "{'key':'eA==','ignore_value':true}", 400,
+         ERR("3", "etcdserver: key not found")},
+        {"kv/put", "{'key':'eA==','value':'MQ==','lease':99}", 404,
+         ERR("5", "etcdserver: requested lease not found")},
+        {"kv/put", "{'value':'MQ=='}", 400, ERR("3", "etcdserver: key is not provided")},
+        /* trap 5 and 15: nothing deleted, no revision */
+        {"kv/deleterange", "{'key':'eA=='}", 200, "{" H("5") "}"},
+        {"kv/deleterange", "{'key':'YQ==','range_end':'Yw==','prev_kv':true}", 200,
+         "{" H("6") ",'deleted':'2','prev_kvs':[" KV("YQ==", "2", "3", "2", "Mg==") "," KV(
+             "Yg==", "4", "4", "1", "Mw==") "]}"},
+        {"kv/compaction", "{'revision':'5'}", 200, "{" H("6") "}"},
+        {"kv/compaction", "{'revision':'5'}", 400,
+         ERR("11", "etcdserver: mvcc: required revision has been compacted")},
+        {"kv/compaction", "{}", 400,
+         ERR("11", "etcdserver: mvcc: required revision has been compacted")},
+        {"kv/compaction", "{'revision':7,'physical':true}", 400,
+         ERR("11", "etcdserver: mvcc: required revision is a future revision")},
+        {"kv/range", "{'key':'YQ==','revision':4}", 400,
+         ERR("11", "etcdserver: mvcc: required revision has been compacted")},
+    };
+    RUN(rows);
+    assert_string_equal(head.type, "application/json");
+}
+
+static void test_v3_txn_answers_as_etcd(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"kv/txn", "", 200, "{" H("1") ",'succeeded':true}"},
+        /* trap 8: a compare that is nothing but a key means version equal 0 */
+        {"kv/txn",
+         "{'compare':[{'key':'YQ=='}],'success':[{'request_put':{'key':'YQ==','value':'MQ=='}},"
+         "{'request_range':{'key':'YQ=='}}]}",
+         200,
+         "{" H("2") ",'succeeded':true,'responses':[{'response_put':{" IN(
+             "2") "}},{'response_range':{" IN("2") ",'kvs':[" KV("YQ==", "2", "2", "1",
+                                                                 "MQ==") "],"
+                                                                         "'count':'1'}}]}"},
+        {"kv/txn", "{'compare':[{'key':'YQ=='}]}", 200, "{" H("2") "}"},
+        {"kv/txn", "{'compare':[{'key':'YQ==','target':'CREATE','create_revision':'2'}]}", 200,
+         "{" H("2") ",'succeeded':true}"},
+        /* trap 9: the value of a missing key compares as false, whatever is asked */
+        {"kv/txn", "{'compare':[{'key':'eA==','target':'VALUE','value':'MQ=='}]}", 200,
+         "{" H("2") "}"},
+        {"kv/txn",
+         "{'compare':[{'key':'eA==','target':'VALUE','result':'NOT_EQUAL','value':'MQ=='}]}", 200,
+         "{" H("2") "}"},
+        {"kv/txn", "{'compare':[{'key':'eA==','target':'MOD','result':'LESS','mod_revision':1}]}",
+         200, "{" H("2") ",'succeeded':true}"},
+        /* numbers that the store does not have */
+        {"kv/txn", "{'compare':[{'key':'YQ==','result':'GREATER','version':-1}]}", 200,
+         "{" H("2") ",'succeeded':true}"},
+        {"kv/txn", "{'compare':[{'key':'YQ==','result':'LESS','version':-1}]}", 200,
+         "{" H("2") "}"},
+        {"kv/txn", "{'compare':[{'key':'YQ==','target':9}]}", 200, "{" H("2") ",'succeeded':true}"},
+        {"kv/txn", "{'compare':[{'key':'YQ==','result':9,'version':5}]}", 200,
+         "{" H("2") ",'succeeded':true}"},
+        /* trap 10: nested compares see the state before; trap 16: all at one revision */
+        {"kv/txn",
+         "{'success':[{'request_put':{'key':'Yg==','value':'MQ=='}},{'request_txn':{'compare':"
+         "[{'key':'Yg=='}],'success':[{'request_delete_range':{'key':'YQ==','prev_kv':true}}]}}]}",
+         200,
+         "{" H("3") ",'succeeded':true,'responses':[{'response_put':{" IN(
+             "3") "}},{'response_txn':{'header':{},'succeeded':true,'responses':["
+                  "{'response_delete_range':{" IN("3") ",'deleted':'1','prev_kvs':[" KV(
+                      "YQ==", "2", "2", "1", "MQ==") "]}}]}}]}"},
+        {"kv/txn", "{'success':[{}]}", 400, ERR("3", "etcdserver: key not found")},
+        {"kv/txn", "{'success':[{'request_put':{}}]}", 400,
+         ERR("3", "etcdserver: key is not provided")},
+        {"kv/txn", "{'compare':[{}]}", 400, ERR("3", "etcdserver: key is not provided")},
+        {"kv/txn",
+         "{'success':[{'request_put':{'key':'YQ=='}},{'request_delete_range':{'key':'YQ=='}}]}",
+         400, ERR("3", "etcdserver: duplicate key given in txn request")},
+        /* trap 16: refused as a whole, by the state machine, and nothing was written */
+        {"kv/txn",
+         "{'success':[{'request_put':{'key':'YQ=='}},"
+         "{'request_range':{'key':'YQ==','revision':99}}]}",
+         400, ERR("11", "etcdserver: mvcc: required revision is a future revision")},
+        {"kv/txn", "{'success':[{'request_put':{'key':'YQ==','lease':5}}]}", 404,
+         ERR("5", "etcdserver: requested lease not found")},
+        {"kv/range", "{'key':'YQ=='}", 200, "{" H("3") "}"},
+    };
+    RUN(rows);
+}
+
+static void test_v3_txn_with_too_many_operations_is_refused(void **state)
+{
+    (void)state;
+    for (size_t count = 128; count < 130; count++) {
+        char text[8192] = "{'success':[";
+        for (size_t i = 0; i < count; i++)
+            (void)strcat(text, "{'request_range':{'key':'YQ=='}},");
+        text[strlen(text) - 1] = '\0';
+        (void)strcat(text, "]}");
+        post("kv/txn", text);
+        assert_int_equal(head.status, count == 128 ? 200 : 400);
+    }
+    assert_string_equal(body, ERR("3", "etcdserver: too many operations in txn request"));
+    struct {
+        char text[4096];
+    } deep = {""};
+    for (size_t i = 0; i < 12; i++)
+        (void)strcat(deep.text, "{'success':[{'request_txn':");
+    (void)strcat(deep.text, "{}");
+    for (size_t i = 0; i < 12; i++)
+        (void)strcat(deep.text, "}]}");
+    post("kv/txn", deep.text);
+    assert_int_equal(head.status, 400);
+}
+
+#define TEXT_MAX (4U << 20)
+
+static void put_of_size(size_t value_len)
+{
+    char *text = malloc(TEXT_MAX);
+    int at = sprintf(text, "{\"key\":\"YWJj\",\"value\":\"");
+    size_t digits = (value_len + 2) / 3 * 4;
+    memset(text + at, 'A', digits);
+    for (size_t i = 0; i < (3 - value_len % 3) % 3; i++)
+        text[(size_t)at + digits - 1 - i] = '=';
+    memcpy(text + (size_t)at + digits, "\"}", 3);
+    send_request(API_POST, "/v3/kv/put", text, strlen(text), NULL, 0);
+    free(text);
+}
+
+static void test_v3_size_is_that_of_protobuf(void **state)
+{
+    (void)state;
+    put_of_size(1572764);
+    assert_int_equal(head.status, 200);
+    put_of_size(1572844);
+    assert_int_equal(head.status, 400);
+    assert_string_equal(body, ERR("3", "etcdserver: request is too large"));
+    put_of_size(2097152);
+    assert_int_equal(head.status, 429);
+    assert_string_equal(body, ERR("8", "grpc: received message larger than max (2097162 vs. "
+                                       "2097152)"));
+}
+
+/* ---- leases ---------------------------------------------------------------------------------- */
+
+static void test_v3_leases_answer_as_etcd(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        /* trap 20: the shortest time is told */
+        {"lease/grant", "{'TTL':1}", 200, "{" H("1") ",'ID':'77','TTL':'2'}"},
+        {"lease/grant", "{'TTL':'60','ID':'9007199254740993'}", 200,
+         "{" H("1") ",'ID':'9007199254740993','TTL':'60'}"},
+        {"lease/grant", "{'TTL':60,'ID':9007199254740993}", 412,
+         ERR("9", "etcdserver: lease already exists")},
+        {"lease/grant", "{'TTL':9000000001}", 400, ERR("11", "etcdserver: too large lease TTL")},
+        {"lease/grant", "{'TTL':60,'ID':-7}", 200, "{" H("1") ",'ID':'-7','TTL':'60'}"},
+        {"kv/put", "{'key':'YQ==','value':'MQ==','lease':9007199254740993}", 200, "{" H("2") "}"},
+        {"lease/timetolive", "{'ID':9007199254740993,'keys':true}", 200,
+         "{" H("2") ",'ID':'9007199254740993','TTL':'60','grantedTTL':'60','keys':['YQ==']}"},
+        /* trap 2: the other names; trap 1: what is unknown is no error */
+        {"kv/lease/timetolive", "{'ID':'-7'}", 200,
+         "{" H("2") ",'ID':'-7','TTL':'60','grantedTTL':'60'}"},
+        {"kv/lease/timetolive", "{'ID':5}", 200, "{" H("2") ",'ID':'5','TTL':'-1'}"},
+        {"lease/timetolive", "", 200, "{" H("2") ",'TTL':'-1'}"},
+        {"kv/lease/leases", "", 200,
+         "{" H("2") ",'leases':[{'ID':'77'},{'ID':'9007199254740993'},{'ID':'-7'}]}"},
+        {"kv/lease/revoke", "{'ID':-7}", 200, "{" H("2") "}"},
+        {"lease/revoke", "{'ID':'9007199254740993'}", 200, "{" H("3") "}"},
+        {"kv/range", "{'key':'YQ=='}", 200, "{" H("3") "}"},
+        {"lease/revoke", "{'ID':'9007199254740993'}", 404,
+         ERR("5", "etcdserver: requested lease not found")},
+        {"lease/revoke", "{}", 404, ERR("5", "etcdserver: requested lease not found")},
+    };
+    RUN(rows);
+}
+
+/* Traps 1, 6, 22: no TTL for a lease that there is not, a message a chunk, and the end. */
+static void test_v3_keepalive_answers_each_value_and_ends(void **state)
+{
+    (void)state;
+    post("lease/grant", "{'TTL':50,'ID':5}");
+    post("lease/keepalive", "{'ID':'5'} {'ID':404}\n{'ID':5}");
+    assert_true(head.status == 200 && head.stream && ended);
+    assert_string_equal(
+        body, "<{'result':{" H("1") ",'ID':'5','TTL':'50'}}\n>"
+                                    "<{'result':{" H("1") ",'ID':'404'}}\n>"
+                                                          "<{'result':{" H(
+                                                              "1") ",'ID':'5','TTL':'50'}}\n>");
+    post("lease/keepalive", "{'ID':'5'}x");
+    assert_string_equal(body, "<{'result':{" H("1") ",'ID':'5','TTL':'50'}}\n>");
+    assert_true(ended);
+    post("lease/keepalive", "{'ID':");
+    assert_int_equal(head.status, 500);
+    assert_string_equal(body, ERR("2", "unexpected EOF"));
+    kv_node.outcome = NODE_NOT_DONE;
+    post("lease/keepalive", "{}"); /* which leaves no leader there, in this node */
+    assert_int_equal(head.status, 503);
+    assert_string_equal(body, "{'error':{'grpc_code':14,'http_code':503,'message':'etcdserver: "
+                              "no leader','http_status':'Service Unavailable'}}");
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void test_v3_cluster_and_maintenance(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        /* trap 13 */
+        {"cluster/member/list", "", 200,
+         "{" H0 ",'members':[{'ID':'1','name':'n1','peerURLs':['http://h:1'],'clientURLs':"
+         "['http://h:2']}]}"},
+        {"cluster/member/remove", "{'ID':12345}", 404, ERR("5", "etcdserver: member not found")},
+        {"cluster/member/promote", "{'ID':'1'}", 412,
+         ERR("9", "etcdserver: can only promote a learner member")},
+        {"cluster/member/add", "{'peerURLs':['127.0.0.1:5']}", 400,
+         ERR("3", "etcdserver: given member URLs are invalid")},
+        {"cluster/member/add", "{'peerURLs':['http://127.0.0.1']}", 400,
+         ERR("3", "etcdserver: given member URLs are invalid")},
+        {"cluster/member/add", "{}", 400, ERR("3", "etcdserver: given member URLs are invalid")},
+        {"cluster/member/add", "{'peerURLs':['http://h:1']}", 412,
+         ERR("9", "etcdserver: Peer URLs already exists")},
+        {"cluster/member/update", "{'ID':7,'peerURLs':['http://h:9']}", 404,
+         ERR("5", "etcdserver: member not found")},
+        /* trap 25: an alarm without a kind */
+        {"maintenance/alarm", "", 200, "{}"},
+        {"maintenance/alarm", "{'action':'ACTIVATE'}", 501,
+         ERR("12", "etcdserver: alarms are raised by members, not by requests")},
+        {"maintenance/alarm", "{'action':'DEACTIVATE','alarm':1}", 200, "{}"},
+        {"maintenance/defragment", "{}", 200, "{}"},
+        {"maintenance/transfer-leadership", "{'targetID':5}", 412,
+         ERR("9", "etcdserver: bad leader transferee")},
+        {"maintenance/transfer-leadership", "{'targetID':1}", 200, "{}"},
+        /* auth is off */
+        {"auth/authenticate", "{'name':'root','password':'x'}", 412,
+         ERR("9", "etcdserver: authentication is not enabled")},
+        {"auth/enable", "", 412, ERR("9", "etcdserver: root user does not exist")},
+        {"auth/disable", "", 200, "{" H("1") "}"},
+        {"auth/user/list", "", 200, "{" H("1") "}"},
+        {"auth/user/get", "{'name':'x'}", 412, ERR("9", "etcdserver: user name not found")},
+        {"auth/role/get", "{'role':'x'}", 412, ERR("9", "etcdserver: role name not found")},
+    };
+    RUN(rows);
+    post("cluster/member/add", "{'peerURLs':['http://h:3'],'isLearner':true}");
+    assert_int_equal(head.status, 200);
+    assert_string_equal(kv_node.last_call, "add");
+    assert_true(kv_node.stay_learner && kv_node.last_id == 2);
+    assert_string_equal(kv_node.address, "h:3");
+}
+
+/* The blobs are lines of KeyValues, the last 32 bytes are their hash; what remains is told. */
+static void test_v3_snapshot_ends_with_its_hash(void **state)
+{
+    (void)state;
+    put("a", "1");
+    post("maintenance/snapshot", "");
+    assert_true(ended);
+    static const char first[] =
+        "<{'result':{'remaining_bytes':'32','blob':'"
+        "eyJrZXkiOiJZUT09IiwiY3JlYXRlX3JldmlzaW9uIjoiMiIsIm1vZF9yZXZpc2lvbiI6IjIiLCJ2ZXJzaW9uIjoi"
+        "MSIsInZhbHVlIjoiTVE9PSJ9Cg=='}}\n>";
+    assert_memory_equal(body, first, sizeof first - 1);
+    assert_string_equal(body + sizeof first - 1,
+                        "<{'result':{'blob':'NvFdC+h+Cwm0e7OMmyQeAG/m1EmIeLzsyHiPOPtPcm8='}}\n>");
+}
+
+/* Traps 12 and 24 are in the tables: 412 for code 9; each answer leaves the next request alone. */
+static void test_v3_paths_methods_and_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        enum api_method method;
+        const char *path;
+        int status;
+    } rows[] = {
+        {API_POST, "/v3/nothing", 404},
+        {API_POST, "/v3/kv/put/", 404},
+        {API_POST, "/v3/KV/range", 404},
+        {API_GET, "/v3/kv/range", 405},
+        {API_PUT, "/v3/kv/put", 405},
+        {API_OTHER, "/v3/kv/put", 200},
+        {API_POST, "/v3beta/lease/leases", 200},
+        {API_POST, "/v3alpha/lease/leases", 200},
+        {API_POST, "/v3/lease/%6ceases?x=1", 200},
+        {API_POST, "/v3/kv/lease/keepalive", 404},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        send_request(rows[i].method, rows[i].path, NULL, 0, NULL, 0);
+        assert_int_equal(head.status, rows[i].status);
+    }
+    static const char text[] = "{\"key\":\"YQ==\"}";
+    struct api_header wrong = {"Authorization", "Bearer x.y"};
+    send_request(API_POST, "/v3/kv/put", text, sizeof text - 1, &wrong, 1);
+    assert_int_equal(head.status, 401);
+    assert_string_equal(body, ERR("16", "etcdserver: invalid auth token"));
+    wrong.name = "grpc-metadata-token";
+    send_request(API_POST, "/v3/kv/range", text, sizeof text - 1, &wrong, 1);
+    assert_int_equal(head.status, 401);
+}
+
+static void test_v3_no_leader_and_too_much_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        enum node_outcome outcome;
+        int status;
+        const char *answer;
+    } rows[] = {
+        {NODE_NOT_DONE, 503, ERR("14", "etcdserver: request timed out")},
+        {NODE_UNKNOWN, 503, ERR("14", "etcdserver: request timed out")},
+        {NODE_OVERLOADED, 429, ERR("8", "etcdserver: too many requests")},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        kv_node.outcome = rows[i].outcome;
+        post("kv/put", "{'key':'YQ=='}");
+        assert_int_equal(head.status, rows[i].status);
+        assert_string_equal(body, rows[i].answer);
+        post("kv/range", "{'key':'YQ=='}");
+        assert_int_equal(head.status, rows[i].status);
+        post("kv/range", "{'key':'YQ==','serializable':true}");
+        assert_int_equal(head.status, 200);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_v3_range_put_and_delete_answer_as_etcd),
+        TEST(test_v3_txn_answers_as_etcd),
+        TEST(test_v3_txn_with_too_many_operations_is_refused),
+        TEST(test_v3_size_is_that_of_protobuf),
+        TEST(test_v3_leases_answer_as_etcd),
+        TEST(test_v3_keepalive_answers_each_value_and_ends),
+        TEST(test_v3_cluster_and_maintenance),
+        TEST(test_v3_snapshot_ends_with_its_hash),
+        TEST(test_v3_paths_methods_and_tokens),
+        TEST(test_v3_no_leader_and_too_much_are_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+/* Loads many keys in batches, reads them back through a snapshot, and says what it cost. Not a
+ * test; times are those of the processor: build/release/test/unit/kv/kv_load [KEYS] [shuffled]. */
+#include "base/mem.h"
+#include "kv/kv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH = 1000, KEY_BYTES = 32, VALUE_BYTES = 100 };
+
+static double seconds(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double resident_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%*s %lu", &pages) != 1)
+        return 0;
+    (void)fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void encode_batch(struct buf *out, uint64_t first, uint64_t keys, bool shuffled)
+{
+    static char key[BATCH][KEY_BYTES + 8];
+    static uint8_t value[VALUE_BYTES];
+    static struct kv_op ops[BATCH];
+    for (uint64_t i = 0; i < BATCH; i++) {
+        uint64_t number = first + i;
+        if (shuffled) /* a number that has no factor in common with the count of keys */
+            number = number * 7919 % keys;
+        (void)snprintf(key[i], sizeof key[i], "/registry/pods/%017" PRIu64, number);
+        ops[i] = (struct kv_op){
+            .type = KV_OP_PUT,
+            .put = {.key = {(const uint8_t *)key[i], KEY_BYTES}, .value = {value, VALUE_BYTES}}};
+    }
+    struct kv_command command = {.type = KV_COMMAND_BATCH, .ops = ops, .op_count = BATCH};
+    buf_clear(out);
+    kv_command_encode(out, &command);
+}
+
+static void load(struct kv *kv, uint64_t keys, bool shuffled)
+{
+    struct buf bytes = {0};
+    double busy = 0;
+    double longest = 0;
+    double before = resident_bytes();
+    for (uint64_t first = 0; first < keys; first += BATCH) {
+        encode_batch(&bytes, first, keys, shuffled);
+        double start = seconds();
+        struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 1, false);
+        double took = seconds() - start;
+        kv_result_deinit(&result);
+        busy += took;
+        longest = took > longest ? took : longest;
+    }
+    double count = (double)kv_count(kv);
+    printf("%.0f keys: %.0f /s, longest batch of %d %.1f ms\n", count, (double)keys / busy, BATCH,
+           longest * 1e3);
+    printf("bytes a key beside key and value: %.1f resident, %.1f as the store counts\n",
+           (resident_bytes() - before) / count - KEY_BYTES - VALUE_BYTES,
+           (double)kv_memory_bytes(kv) / count - KEY_BYTES - VALUE_BYTES);
+    printf("bytes a put in the log, beside: %.1f\n",
+           (double)bytes.len / BATCH - KEY_BYTES - VALUE_BYTES);
+    buf_deinit(&bytes);
+}
+
+static void snapshot(struct kv *kv)
+{
+    struct kv_view *view = kv_view_new(kv);
+    struct kv_loader *loader = kv_loader_new();
+    struct buf slice = {0};
+    double reading = 0;
+    double longest = 0;
+    double loading = 0;
+    double size = 0;
+    for (bool done = false; !done;) {
+        buf_clear(&slice);
+        double start = seconds();
+        done = kv_view_read(view, &slice, 256 << 10);
+        double middle = seconds();
+        if (kv_loader_feed(loader, slice.data, slice.len) != ERR_OK)
+            abort();
+        reading += middle - start;
+        longest = middle - start > longest ? middle - start : longest;
+        loading += seconds() - middle;
+        size += (double)slice.len;
+    }
+    struct kv *copy = NULL;
+    if (kv_loader_finish(loader, &copy) != ERR_OK || kv_hash(copy) != kv_hash(kv))
+        abort();
+    printf("snapshot of %.0f MB: read in %.2f s, longest slice %.1f ms; loaded in %.2f s\n",
+           size / 1e6, reading, longest * 1e3, loading);
+    kv_view_free(view);
+    kv_loader_free(loader);
+    kv_free(copy);
+    buf_deinit(&slice);
+}
+
+/* All keys written once more, then compacted: what the slices take. */
+static void compact(struct kv *kv, uint64_t keys, bool shuffled)
+{
+    struct buf bytes = {0};
+    for (uint64_t first = 0; first < keys; first += BATCH) {
+        encode_batch(&bytes, first, keys, shuffled);
+        struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 1, false);
+        kv_result_deinit(&result);
+    }
+    struct kv_command command = {.type = KV_COMMAND_COMPACT, .number = kv_revision(kv)};
+    buf_clear(&bytes);
+    kv_command_encode(&bytes, &command);
+    double history = (double)kv_history_bytes(kv);
+    struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 1, false);
+    kv_result_deinit(&result);
+    double longest = 0;
+    double all = 0;
+    for (bool more = true; more;) {
+        double start = seconds();
+        more = kv_tidy(kv, 4096);
+        double took = seconds() - start;
+        longest = took > longest ? took : longest;
+        all += took;
+    }
+    printf("compaction of %.0f MB to %.0f MB: %.2f s, longest slice of 4096 %.1f ms\n",
+           history / 1e6, (double)kv_history_bytes(kv) / 1e6, all, longest * 1e3);
+    buf_deinit(&bytes);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+    bool shuffled = argc > 2;
+    keys -= keys % BATCH;
+    struct kv *kv = kv_new();
+    load(kv, keys, shuffled);
+    snapshot(kv);
+    compact(kv, keys, shuffled);
+    kv_free(kv);
+    return 0;
+}

@@ -1,0 +1,433 @@
+/*
+ * Random commands to three stores and to the twin: one store answers, one does not, one tidies up
+ * and one never does, one is replaced by its own snapshot now and then, which was read while
+ * writes went on. They must agree in all that can be seen, and in the hash.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "twin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG_MAX 400
+
+struct world {
+    struct prng prng;
+    struct twin *twin;
+    struct kv *tidy;  /* with replies */
+    struct kv *messy; /* without, never tidied up */
+    struct kv *moved; /* from its own snapshots */
+    uint64_t term;
+    unsigned tickets;
+    struct kv_cursor *cursor; /* over `moved`, which changes under it; NULL: none */
+    size_t cursor_items;      /* it has given so many */
+    /* the snapshot under way */
+    struct kv_view *view;
+    struct twin *twin_then;
+    uint64_t hash_then;
+    struct buf stream;
+    struct buf log[LOG_MAX]; /* commands since */
+    uint64_t log_term[LOG_MAX];
+    size_t log_count;
+};
+
+static uint64_t below(struct world *w, uint64_t limit)
+{
+    return prng_below(&w->prng, limit);
+}
+
+static bool one_in(struct world *w, uint64_t n)
+{
+    return below(w, n) == 0;
+}
+
+/* ---- random commands ------------------------------------------------------------------------- */
+
+static struct kv_bytes text(struct kv_command *command, const char *string)
+{
+    size_t len = strlen(string);
+    uint8_t *copy = kv_command_alloc(command, len + 1, 1);
+    memcpy(copy, string, len);
+    return (struct kv_bytes){.data = copy, .len = len};
+}
+
+static struct kv_bytes random_key(struct world *w, struct kv_command *command)
+{
+    char key[TWIN_KEY] = {0};
+    size_t len = 1 + (size_t)below(w, 2);
+    for (size_t i = 0; i < len; i++)
+        key[i] = (char)('a' + below(w, 6));
+    return text(command, key);
+}
+
+static struct kv_bytes random_value(struct world *w, struct kv_command *command)
+{
+    char value[TWIN_VALUE];
+    (void)snprintf(value, sizeof value, "v%u", (unsigned)below(w, 20));
+    return one_in(w, 8) ? (struct kv_bytes){0} : text(command, value);
+}
+
+static struct kv_keys random_keys(struct world *w, struct kv_command *command)
+{
+    struct kv_keys keys = {.extent = (enum kv_extent)below(w, 3), .key = random_key(w, command)};
+    if (keys.extent == KV_HALF_OPEN)
+        keys.end = random_key(w, command);
+    if (keys.extent == KV_FROM_KEY && !one_in(w, 4))
+        keys.extent = KV_ONE_KEY;
+    return keys;
+}
+
+static uint64_t random_lease(struct world *w)
+{
+    return 1 + below(w, 12);
+}
+
+static uint64_t random_revision(struct world *w)
+{
+    if (one_in(w, 3))
+        return 0;
+    uint64_t compact = w->twin->compact;
+    uint64_t span = w->twin->revision - compact;
+    return (compact > 1 && one_in(w, 10) ? compact - 1 : compact) + below(w, span + 2);
+}
+
+static struct kv_put random_put(struct world *w, struct kv_command *command)
+{
+    struct kv_put put = {.key = random_key(w, command),
+                         .lease = one_in(w, 3) ? random_lease(w) : 0,
+                         .keep_value = one_in(w, 10),
+                         .want_prev = one_in(w, 2)};
+    if (!put.keep_value)
+        put.value = random_value(w, command);
+    put.keep_lease = put.lease == 0 && one_in(w, 8);
+    return put;
+}
+
+static struct kv_range random_range(struct world *w, struct kv_command *command)
+{
+    struct kv_range range = {.keys = random_keys(w, command),
+                             .revision = random_revision(w),
+                             .limit = below(w, 6),
+                             .order = (enum kv_order)below(w, 3),
+                             .sort = (enum kv_sort)below(w, 5),
+                             .keys_only = one_in(w, 4),
+                             .count_only = one_in(w, 6)};
+    uint64_t *bound[4] = {&range.min_mod, &range.max_mod, &range.min_create, &range.max_create};
+    for (size_t i = 0; i < 4; i++)
+        *bound[i] = one_in(w, 6) ? 1 + below(w, w->twin->revision) : 0;
+    return range;
+}
+
+static struct kv_compare random_compare(struct world *w, struct kv_command *command)
+{
+    struct kv_compare compare = {.keys = random_keys(w, command),
+                                 .target = (enum kv_target)below(w, 5),
+                                 .relation = (enum kv_relation)below(w, 4)};
+    if (compare.target == KV_VALUE)
+        compare.value = random_value(w, command);
+    else
+        compare.number = one_in(w, 2) ? below(w, 3) : below(w, w->twin->revision + 1);
+    return compare;
+}
+
+static void random_op(struct world *w, struct kv_command *command, struct kv_op *op,
+                      unsigned depth);
+
+static struct kv_op *random_branch(struct world *w, struct kv_command *command, unsigned depth,
+                                   size_t *count)
+{
+    *count = (size_t)below(w, 4);
+    struct kv_op *ops = kv_command_alloc(command, *count + 1, sizeof *ops);
+    for (size_t i = 0; i < *count; i++)
+        random_op(w, command, &ops[i], depth);
+    return ops;
+}
+
+static struct kv_txn random_txn(struct world *w, struct kv_command *command, unsigned depth)
+{
+    struct kv_txn txn = {.compare_count = (size_t)below(w, 3)};
+    txn.compares = kv_command_alloc(command, txn.compare_count + 1, sizeof *txn.compares);
+    for (size_t i = 0; i < txn.compare_count; i++)
+        txn.compares[i] = random_compare(w, command);
+    txn.success = random_branch(w, command, depth + 1, &txn.success_count);
+    txn.failure = random_branch(w, command, depth + 1, &txn.failure_count);
+    return txn;
+}
+
+static void random_op(struct world *w, struct kv_command *command, struct kv_op *op, unsigned depth)
+{
+    uint64_t dice = below(w, 20);
+    *op = (struct kv_op){.type = KV_OP_PUT, .put = random_put(w, command)};
+    if (dice < 4)
+        *op = (struct kv_op){.type = KV_OP_DELETE, .del = {random_keys(w, command), one_in(w, 2)}};
+    else if (dice < 8)
+        *op = (struct kv_op){.type = KV_OP_RANGE, .range = random_range(w, command)};
+    else if (dice < 9)
+        *op = (struct kv_op){.type = KV_OP_GRANT, .grant = {random_lease(w), 1 + below(w, 90)}};
+    else if (dice < 12 && depth < KV_TXN_DEPTH_MAX)
+        *op = (struct kv_op){.type = KV_OP_TXN, .txn = random_txn(w, command, depth)};
+}
+
+static void random_ticket(struct world *w, struct kv_command *command)
+{
+    char ticket[16];
+    if (!one_in(w, 6))
+        return;
+    (void)snprintf(ticket, sizeof ticket, "t%u",
+                   one_in(w, 4) ? (unsigned)below(w, w->tickets + 1) : w->tickets++);
+    command->ticket = text(command, ticket);
+}
+
+static void random_leases(struct world *w, struct kv_command *command, size_t count)
+{
+    command->lease_count = count;
+    command->leases = kv_command_alloc(command, count + 1, sizeof *command->leases);
+    for (size_t i = 0; i < count; i++)
+        command->leases[i] = (struct kv_lease_time){random_lease(w), below(w, 50)};
+}
+
+static void random_batch(struct world *w, struct kv_command *command)
+{
+    command->type = KV_COMMAND_BATCH;
+    command->op_count = (size_t)below(w, 6);
+    command->ops = kv_command_alloc(command, command->op_count + 1, sizeof *command->ops);
+    for (size_t i = 0; i < command->op_count; i++) {
+        command->ops[i] = (struct kv_op){.type = KV_OP_PUT, .put = random_put(w, command)};
+        if (one_in(w, 5))
+            command->ops[i] = (struct kv_op){.type = KV_OP_DELETE,
+                                             .del = {random_keys(w, command), one_in(w, 2)}};
+    }
+}
+
+static void random_leader_command(struct world *w, struct kv_command *command)
+{
+    static const enum kv_command_type types[] = {KV_COMMAND_REVOKE, KV_COMMAND_EXPIRE,
+                                                 KV_COMMAND_CHECKPOINT, KV_COMMAND_COMPACT,
+                                                 KV_COMMAND_FORGET};
+    command->type = types[below(w, 5)];
+    command->term = one_in(w, 5) ? w->term - 1 : w->term;
+    random_leases(w, command, command->type == KV_COMMAND_REVOKE ? 1 : (size_t)below(w, 4));
+    if (command->type == KV_COMMAND_COMPACT)
+        command->number = one_in(w, 4) ? w->twin->revision + below(w, 2) : random_revision(w);
+    if (command->type == KV_COMMAND_FORGET)
+        command->number = w->twin->ticket_last > 20 ? w->twin->ticket_last - 20 : 0;
+}
+
+static void random_command(struct world *w, struct kv_command *command)
+{
+    *command = (struct kv_command){.type = KV_COMMAND_OP, .op_count = 1};
+    if (one_in(w, 8)) {
+        random_leader_command(w, command);
+        return;
+    }
+    if (one_in(w, 6)) {
+        random_batch(w, command);
+    } else {
+        command->ops = kv_command_alloc(command, 1, sizeof *command->ops);
+        random_op(w, command, command->ops, 0);
+    }
+    random_ticket(w, command);
+}
+
+/* ---- one step -------------------------------------------------------------------------------- */
+
+static void apply_silently(struct world *w, struct kv *kv, const struct buf *bytes, uint64_t term,
+                           const struct kv_result *want)
+{
+    struct kv_result got = kv_apply(kv, bytes->data, bytes->len, term, one_in(w, 4));
+    if (want != NULL) {
+        assert_int_equal(got.status, want->status);
+        assert_int_equal(got.revision, want->revision);
+    }
+    kv_result_deinit(&got);
+}
+
+static void step(struct world *w)
+{
+    struct kv_command command;
+    struct buf bytes = {0};
+    random_command(w, &command);
+    kv_command_encode(&bytes, &command);
+    struct kv_result result = kv_apply(w->tidy, bytes.data, bytes.len, w->term, true);
+    twin_apply(w->twin, &command, w->term, &result);
+    apply_silently(w, w->messy, &bytes, w->term, &result);
+    apply_silently(w, w->moved, &bytes, w->term, &result);
+    kv_result_deinit(&result);
+    assert_int_equal(kv_hash(w->tidy), kv_hash(w->messy));
+    assert_int_equal(kv_hash(w->tidy), kv_hash(w->moved));
+    kv_command_deinit(&command);
+    if (w->view == NULL && w->twin_then == NULL) {
+        buf_deinit(&bytes);
+        return;
+    }
+    assert_true(w->log_count < LOG_MAX);
+    w->log_term[w->log_count] = w->term;
+    w->log[w->log_count++] = bytes;
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+static void begin_view(struct world *w)
+{
+    w->view = kv_view_new(w->moved);
+    w->twin_then = twin_copy(w->twin);
+    w->hash_then = kv_hash(w->moved);
+}
+
+static struct kv *load(struct world *w)
+{
+    struct kv_loader *loader = kv_loader_new();
+    struct kv *kv;
+    for (size_t at = 0; at < w->stream.len;) {
+        size_t left = w->stream.len - at;
+        size_t some = 1 + (size_t)below(w, 200);
+        some = some < left ? some : left;
+        assert_int_equal(kv_loader_feed(loader, w->stream.data + at, some), ERR_OK);
+        at += some;
+    }
+    assert_int_equal(kv_loader_finish(loader, &kv), ERR_OK);
+    kv_loader_free(loader);
+    return kv;
+}
+
+/* What was loaded is the store of then; with the commands since it is the store of now. */
+static void end_view(struct world *w)
+{
+    kv_view_free(w->view);
+    w->view = NULL;
+    struct kv *loaded = load(w);
+    assert_int_equal(kv_hash(loaded), w->hash_then);
+    assert_store_is_twin(loaded, w->twin_then, w->twin_then->revision);
+    if (w->twin_then->compact > 0)
+        assert_store_is_twin(loaded, w->twin_then, w->twin_then->compact);
+    for (size_t i = 0; i < w->log_count; i++) {
+        apply_silently(w, loaded, &w->log[i], w->log_term[i], NULL);
+        buf_deinit(&w->log[i]);
+    }
+    assert_int_equal(kv_hash(loaded), kv_hash(w->tidy));
+    if (one_in(w, 2))
+        kv_discard(loaded, w->moved);
+    else
+        kv_free(w->moved);
+    w->moved = loaded;
+    twin_free(w->twin_then);
+    w->twin_then = NULL;
+    w->log_count = 0;
+    buf_clear(&w->stream);
+}
+
+static void some_of_view(struct world *w)
+{
+    size_t before = w->stream.len;
+    size_t max_bytes = 1 + (size_t)below(w, 300);
+    bool complete = kv_view_read(w->view, &w->stream, max_bytes);
+    assert_true(w->stream.len - before <= max_bytes + 200);
+    if (complete)
+        end_view(w);
+}
+
+/* ---- a walk that goes on for long -------------------------------------------------------------
+ */
+
+static void end_cursor(struct world *w)
+{
+    kv_cursor_free(w->cursor);
+    w->cursor = NULL;
+}
+
+static void some_of_cursor(struct world *w)
+{
+    static const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    uint64_t compact = w->twin->compact;
+    if (w->cursor == NULL) {
+        uint64_t revision = compact + below(w, w->twin->revision - compact + 1);
+        assert_int_equal(kv_cursor_open(w->moved, &all, revision, false, &w->cursor), KV_OK);
+        w->cursor_items = 0;
+    }
+    uint64_t revision = kv_cursor_revision(w->cursor);
+    size_t budget = 1 + (size_t)below(w, 3);
+    struct kv_item item;
+    enum kv_step step = kv_cursor_next(w->moved, w->cursor, &budget, &item);
+    assert_int_equal(step == KV_STEP_COMPACTED, revision < compact);
+    if (step == KV_STEP_ITEM)
+        assert_item_is(&item, twin_nth(w->twin, revision, w->cursor_items++));
+    if (step == KV_STEP_END)
+        assert_null(twin_nth(w->twin, revision, w->cursor_items));
+    if (step == KV_STEP_END || step == KV_STEP_COMPACTED)
+        end_cursor(w);
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static void look(struct world *w)
+{
+    uint64_t compact = w->twin->compact;
+    uint64_t revision = compact + below(w, w->twin->revision - compact + 1);
+    revision = revision > 0 ? revision : 1;
+    assert_store_is_twin(w->tidy, w->twin, revision);
+    assert_store_is_twin(w->messy, w->twin, revision);
+    assert_store_is_twin(w->moved, w->twin, revision);
+}
+
+static void run(uint64_t seed, unsigned steps)
+{
+    struct world w = {
+        .twin = twin_new(), .tidy = kv_new(), .messy = kv_new(), .moved = kv_new(), .term = 5};
+    w.prng.state = seed;
+    for (unsigned i = 0; i < steps; i++) {
+        step(&w);
+        w.term += one_in(&w, 50) ? 1 : 0;
+        if (one_in(&w, 3))
+            (void)kv_tidy(w.tidy, (size_t)below(&w, 20));
+        if (one_in(&w, 10)) {
+            some_of_cursor(&w);
+            (void)kv_tidy(w.moved, (size_t)below(&w, 200));
+            some_of_cursor(&w);
+        }
+        if (one_in(&w, 15))
+            look(&w);
+        if (one_in(&w, 2))
+            some_of_cursor(&w);
+        if (w.view != NULL && (one_in(&w, 3) || w.log_count > LOG_MAX / 2))
+            some_of_view(&w);
+        else if (w.view == NULL && one_in(&w, 30))
+            begin_view(&w);
+    }
+    while (w.view != NULL)
+        some_of_view(&w);
+    look(&w);
+    end_cursor(&w);
+    kv_free(w.tidy);
+    kv_free(w.messy);
+    kv_free(w.moved);
+    twin_free(w.twin);
+    buf_deinit(&w.stream);
+}
+
+static void test_kv_random_commands_do_what_the_twin_does(void **state)
+{
+    (void)state;
+    const char *given = getenv("KV_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 1;
+    for (uint64_t i = seed; i < seed + (given != NULL ? 1 : 8); i++) {
+        print_message("seed %llu (KV_SEED)\n", (unsigned long long)i);
+        run(i, 1000);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kv_random_commands_do_what_the_twin_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,673 @@
+/* See twin.h: plain on purpose; recursion is allowed here. Keys and values are C strings. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "twin.h"
+
+#include "base/mem.h"
+#include "kv/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct twin *twin_new(void)
+{
+    struct twin *twin = mem_calloc(1, sizeof *twin);
+    twin->events = mem_calloc(TWIN_EVENTS, sizeof *twin->events);
+    twin->revision = 1;
+    return twin;
+}
+
+struct twin *twin_copy(const struct twin *twin)
+{
+    struct twin *copy = mem_dup(twin, sizeof *twin);
+    copy->events = mem_alloc(TWIN_EVENTS * sizeof *twin->events);
+    memcpy(copy->events, twin->events, twin->event_count * sizeof *twin->events);
+    return copy;
+}
+
+void twin_free(struct twin *twin)
+{
+    mem_free(twin->events);
+    mem_free(twin);
+}
+
+static bool is(struct kv_bytes bytes, const char *text)
+{
+    return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
+}
+
+static void copy_text(char *to, size_t size, struct kv_bytes bytes)
+{
+    assert_true(bytes.len < size);
+    memset(to, 0, size);
+    if (bytes.len > 0)
+        memcpy(to, bytes.data, bytes.len);
+}
+
+/* ---- the state ------------------------------------------------------------------------------- */
+
+const struct twin_event *twin_at(const struct twin *twin, const char *key, uint64_t revision)
+{
+    const struct twin_event *found = NULL;
+    for (size_t i = 0; i < twin->event_count; i++)
+        if (strcmp(twin->events[i].key, key) == 0 && twin->events[i].mod <= revision)
+            found = &twin->events[i];
+    return found != NULL && found->version != 0 ? found : NULL;
+}
+
+static bool in_range(const struct kv_keys *keys, const char *key)
+{
+    char from[TWIN_KEY];
+    char end[TWIN_KEY];
+    copy_text(from, sizeof from, keys->key);
+    copy_text(end, sizeof end, keys->end);
+    if (keys->extent == KV_ONE_KEY)
+        return strcmp(key, from) == 0;
+    return strcmp(key, from) >= 0 && (keys->extent == KV_FROM_KEY || strcmp(key, end) < 0);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct twin_event *const *left = a;
+    const struct twin_event *const *right = b;
+    return strcmp((*left)->key, (*right)->key);
+}
+
+/* In the order of keys. */
+static size_t list_range(const struct twin *twin, const struct kv_keys *keys, uint64_t revision,
+                         const struct twin_event **out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < twin->event_count; i++) {
+        const struct twin_event *event = &twin->events[i];
+        if (in_range(keys, event->key) && twin_at(twin, event->key, revision) == event)
+            out[count++] = event;
+    }
+    qsort(out, count, sizeof *out, by_key);
+    return count;
+}
+
+const struct twin_event *twin_nth(const struct twin *twin, uint64_t revision, size_t n)
+{
+    const struct twin_event *found[256];
+    const struct kv_keys all = {.extent = KV_FROM_KEY};
+    return n < list_range(twin, &all, revision, found) ? found[n] : NULL;
+}
+
+static struct twin_lease *find_lease(struct twin *twin, uint64_t id)
+{
+    for (size_t i = 0; i < twin->lease_count; i++)
+        if (twin->leases[i].id == id)
+            return &twin->leases[i];
+    return NULL;
+}
+
+static void add_lease(struct twin *twin, uint64_t id, uint64_t ttl_s)
+{
+    size_t at = twin->lease_count++;
+    assert_true(at < TWIN_LEASES);
+    for (; at > 0 && twin->leases[at - 1].id > id; at--)
+        twin->leases[at] = twin->leases[at - 1];
+    twin->leases[at] = (struct twin_lease){.id = id, .ttl_s = ttl_s};
+}
+
+static void drop_lease(struct twin *twin, uint64_t id)
+{
+    struct twin_lease *lease = find_lease(twin, id);
+    twin->lease_count--;
+    for (; lease < twin->leases + twin->lease_count; lease++)
+        lease[0] = lease[1];
+}
+
+static struct twin_event *add_event(struct twin *twin, const char *key)
+{
+    assert_true(twin->event_count < TWIN_EVENTS);
+    struct twin_event *event = &twin->events[twin->event_count++];
+    memset(event, 0, sizeof *event);
+    memcpy(event->key, key, strlen(key));
+    event->mod = twin->revision + 1;
+    return event;
+}
+
+/* ---- replies --------------------------------------------------------------------------------- */
+
+void assert_item_is(const struct kv_item *item, const struct twin_event *want)
+{
+    assert_true(is(item->key, want->key));
+    assert_true(is(item->value, want->value));
+    assert_int_equal(item->create_revision, want->create);
+    assert_int_equal(item->mod_revision, want->mod);
+    assert_int_equal(item->version, want->version);
+    assert_int_equal(item->lease, want->lease);
+}
+
+static void assert_items_are(const struct kv_reply *got, const struct twin_event **want,
+                             size_t count)
+{
+    assert_int_equal(got->item_count, count);
+    for (size_t i = 0; i < count; i++) {
+        struct kv_item item;
+        kv_entry_item(got->items[i], &item);
+        assert_item_is(&item, want[i]);
+    }
+}
+
+/* ---- what operations do ---------------------------------------------------------------------- */
+
+static bool relate(enum kv_relation relation, int order)
+{
+    return relation == KV_EQUAL     ? order == 0
+           : relation == KV_GREATER ? order > 0
+           : relation == KV_LESS    ? order < 0
+                                    : order != 0;
+}
+
+static bool compare_one(const struct kv_compare *compare, const struct twin_event *event)
+{
+    static const struct twin_event nothing;
+    if (compare->target == KV_VALUE) {
+        char value[TWIN_VALUE];
+        copy_text(value, sizeof value, compare->value);
+        return event != NULL && relate(compare->relation, strcmp(event->value, value));
+    }
+    if (event == NULL)
+        event = &nothing;
+    uint64_t number = compare->target == KV_VERSION  ? event->version
+                      : compare->target == KV_CREATE ? event->create
+                      : compare->target == KV_MOD    ? event->mod
+                                                     : event->lease;
+    return relate(compare->relation,
+                  number == compare->number ? 0 : (number < compare->number ? -1 : 1));
+}
+
+static bool compares_hold(const struct twin *twin, const struct kv_txn *txn)
+{
+    const struct twin_event *found[256];
+    for (size_t i = 0; i < txn->compare_count; i++) {
+        const struct kv_compare *compare = &txn->compares[i];
+        size_t count = list_range(twin, &compare->keys, UINT64_MAX, found);
+        if (count == 0 && !compare_one(compare, NULL))
+            return false;
+        for (size_t k = 0; k < count; k++)
+            if (!compare_one(compare, found[k]))
+                return false;
+    }
+    return true;
+}
+
+/* Work of one operation: before is the state that compares and checks are judged on. */
+struct work {
+    struct twin *now;
+    struct twin *before;
+    bool dry; /* only checks, and grants in `now` */
+};
+
+static uint64_t revision_left(const struct work *work)
+{
+    return work->now->revision + (work->now->event_count > work->before->event_count ? 1 : 0);
+}
+
+static enum kv_status check_write(struct work *work, const struct kv_op *op)
+{
+    if (op->type == KV_OP_GRANT) {
+        if (find_lease(work->now, op->grant.id) != NULL)
+            return KV_LEASE_EXISTS;
+        add_lease(work->now, op->grant.id, op->grant.ttl_s);
+    }
+    if (op->type != KV_OP_PUT)
+        return KV_OK;
+    char key[TWIN_KEY];
+    copy_text(key, sizeof key, op->put.key);
+    if (op->put.lease != 0 && find_lease(work->now, op->put.lease) == NULL)
+        return KV_LEASE_NOT_FOUND;
+    bool needs = op->put.keep_value || op->put.keep_lease;
+    return needs && twin_at(work->before, key, UINT64_MAX) == NULL ? KV_KEY_NOT_FOUND : KV_OK;
+}
+
+static enum kv_status check_read(const struct work *work, const struct kv_op *op)
+{
+    if (op->type != KV_OP_RANGE || op->range.revision == 0)
+        return KV_OK;
+    if (op->range.revision > work->before->revision)
+        return KV_FUTURE;
+    return op->range.revision < work->before->compact ? KV_COMPACTED : KV_OK;
+}
+
+static enum kv_status check(struct work *work, const struct kv_op *op, bool reads)
+{
+    if (op->type != KV_OP_TXN)
+        return reads ? check_read(work, op) : check_write(work, op);
+    bool holds = compares_hold(work->before, &op->txn);
+    const struct kv_op *ops = holds ? op->txn.success : op->txn.failure;
+    size_t count = holds ? op->txn.success_count : op->txn.failure_count;
+    for (size_t i = 0; i < count; i++) {
+        enum kv_status status = check(work, &ops[i], reads);
+        if (status != KV_OK)
+            return status;
+    }
+    return KV_OK;
+}
+
+static void do_put(struct work *work, const struct kv_put *put, const struct kv_reply *got)
+{
+    char key[TWIN_KEY];
+    copy_text(key, sizeof key, put->key);
+    const struct twin_event *old = twin_at(work->now, key, UINT64_MAX);
+    if (got != NULL)
+        assert_items_are(got, &old, put->want_prev && old != NULL ? 1 : 0);
+    struct twin_event *event = add_event(work->now, key);
+    copy_text(event->value, sizeof event->value, put->value);
+    if (put->keep_value)
+        memcpy(event->value, old->value, sizeof event->value);
+    event->lease = put->keep_lease ? old->lease : put->lease;
+    event->create = old != NULL ? old->create : event->mod;
+    event->version = old != NULL ? old->version + 1 : 1;
+}
+
+static void do_delete(struct work *work, const struct kv_delete *del, const struct kv_reply *got)
+{
+    const struct twin_event *found[256];
+    size_t count = list_range(work->now, &del->keys, UINT64_MAX, found);
+    if (got != NULL) {
+        assert_int_equal(got->count, count);
+        assert_items_are(got, found, del->want_prev ? count : 0);
+    }
+    for (size_t i = 0; i < count; i++)
+        (void)add_event(work->now, found[i]->key);
+}
+
+static const struct kv_range *sorted_by;
+
+static int number_order(uint64_t a, uint64_t b)
+{
+    return a == b ? 0 : (a < b ? -1 : 1);
+}
+
+static int by_sort(const void *a, const void *b)
+{
+    const struct twin_event *left = *(const struct twin_event *const *)a;
+    const struct twin_event *right = *(const struct twin_event *const *)b;
+    int order = sorted_by->sort == KV_BY_KEY       ? strcmp(left->key, right->key)
+                : sorted_by->sort == KV_BY_VERSION ? number_order(left->version, right->version)
+                : sorted_by->sort == KV_BY_CREATE  ? number_order(left->create, right->create)
+                : sorted_by->sort == KV_BY_MOD     ? number_order(left->mod, right->mod)
+                                                   : strcmp(left->value, right->value);
+    if (order == 0)
+        return strcmp(left->key, right->key);
+    return sorted_by->order == KV_DESCEND ? -order : order;
+}
+
+static bool passes(const struct kv_range *range, const struct twin_event *event)
+{
+    return event->mod >= range->min_mod && event->create >= range->min_create &&
+           (range->max_mod == 0 || event->mod <= range->max_mod) &&
+           (range->max_create == 0 || event->create <= range->max_create);
+}
+
+static void do_range(const struct work *work, const struct kv_range *range,
+                     const struct kv_reply *got)
+{
+    const struct twin_event *found[256];
+    uint64_t revision = range->revision != 0 ? range->revision : UINT64_MAX;
+    size_t all = list_range(work->now, &range->keys, revision, found);
+    size_t count = 0;
+    for (size_t i = 0; i < all; i++)
+        if (passes(range, found[i]) && !range->count_only)
+            found[count++] = found[i];
+    sorted_by = range;
+    qsort(found, count, sizeof *found, by_sort);
+    bool more = range->limit > 0 && count > range->limit;
+    if (got == NULL)
+        return;
+    assert_int_equal(got->count, all);
+    assert_int_equal(got->more, more);
+    assert_items_are(got, found, more ? range->limit : count);
+}
+
+static void do_op(struct work *work, const struct kv_op *op, const struct kv_reply *got)
+{
+    if (op->type == KV_OP_PUT)
+        do_put(work, &op->put, got);
+    else if (op->type == KV_OP_DELETE)
+        do_delete(work, &op->del, got);
+    else if (op->type == KV_OP_RANGE)
+        do_range(work, &op->range, got);
+    else if (op->type == KV_OP_TXN) {
+        bool holds = compares_hold(work->before, &op->txn);
+        const struct kv_op *ops = holds ? op->txn.success : op->txn.failure;
+        size_t count = holds ? op->txn.success_count : op->txn.failure_count;
+        if (got != NULL) {
+            assert_int_equal(got->succeeded, holds);
+            assert_int_equal(got->reply_count, count);
+        }
+        for (size_t i = 0; i < count; i++)
+            do_op(work, &ops[i], got != NULL ? &got->replies[i] : NULL);
+    }
+    if (got != NULL) {
+        assert_int_equal(got->type, op->type);
+        assert_int_equal(got->revision, revision_left(work));
+    }
+}
+
+/* ---- the same key twice ---------------------------------------------------------------------- */
+
+static bool keys_meet(const struct kv_op *put, const struct kv_op *other)
+{
+    char key[TWIN_KEY];
+    copy_text(key, sizeof key, put->put.key);
+    if (other->type == KV_OP_PUT)
+        return is(other->put.key, key);
+    return other->type == KV_OP_DELETE && in_range(&other->del.keys, key);
+}
+
+/* Some change in b, which is carried out along with the put a. */
+static bool meets_any(const struct kv_op *a, const struct kv_op *b)
+{
+    if (b->type != KV_OP_TXN)
+        return keys_meet(a, b);
+    for (size_t i = 0; i < b->txn.success_count; i++)
+        if (meets_any(a, &b->txn.success[i]))
+            return true;
+    for (size_t i = 0; i < b->txn.failure_count; i++)
+        if (meets_any(a, &b->txn.failure[i]))
+            return true;
+    return false;
+}
+
+static bool puts_meet(const struct kv_op *a, const struct kv_op *b)
+{
+    if (a->type != KV_OP_TXN)
+        return a->type == KV_OP_PUT && meets_any(a, b);
+    for (size_t i = 0; i < a->txn.success_count; i++)
+        if (puts_meet(&a->txn.success[i], b))
+            return true;
+    for (size_t i = 0; i < a->txn.failure_count; i++)
+        if (puts_meet(&a->txn.failure[i], b))
+            return true;
+    return false;
+}
+
+static bool has_duplicates(const struct kv_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < count; k++)
+            if (i != k && puts_meet(&ops[i], &ops[k]))
+                return true;
+        if (ops[i].type == KV_OP_TXN &&
+            (has_duplicates(ops[i].txn.success, ops[i].txn.success_count) ||
+             has_duplicates(ops[i].txn.failure, ops[i].txn.failure_count)))
+            return true;
+    }
+    return false;
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+static void take_leases(struct twin *to, const struct twin *from)
+{
+    memcpy(to->leases, from->leases, sizeof to->leases);
+    to->lease_count = from->lease_count;
+}
+
+static enum kv_status apply_op(struct twin *twin, const struct kv_op *op,
+                               const struct kv_reply *got, bool *succeeded)
+{
+    struct twin *before = twin_copy(twin);
+    struct work work = {.now = twin, .before = before};
+    enum kv_status status = has_duplicates(op, 1) ? KV_DUPLICATE_KEY : check(&work, op, false);
+    if (status == KV_OK)
+        status = check(&work, op, true);
+    if (status == KV_OK)
+        do_op(&work, op, got);
+    else
+        take_leases(twin, before);
+    twin->revision = revision_left(&work);
+    if (got != NULL) {
+        assert_int_equal(got->status, status);
+        assert_int_equal(got->revision, twin->revision);
+    }
+    *succeeded = status == KV_OK;
+    if (op->type == KV_OP_TXN)
+        *succeeded &= compares_hold(before, &op->txn);
+    twin_free(before);
+    return status;
+}
+
+static enum kv_status revoke(struct twin *twin, const struct kv_command *command)
+{
+    struct twin *before = twin_copy(twin);
+    const struct twin_event *found[256];
+    const struct kv_keys all = {.extent = KV_FROM_KEY};
+    bool any = false;
+    for (size_t i = 0; i < command->lease_count; i++) {
+        uint64_t id = command->leases[i].id;
+        if (find_lease(twin, id) == NULL)
+            continue;
+        any = true;
+        size_t count = list_range(twin, &all, UINT64_MAX, found);
+        for (size_t k = 0; k < count; k++)
+            if (found[k]->lease == id)
+                (void)add_event(twin, found[k]->key);
+        drop_lease(twin, id);
+    }
+    struct work work = {.now = twin, .before = before};
+    twin->revision = revision_left(&work);
+    twin_free(before);
+    return any ? KV_OK : KV_LEASE_NOT_FOUND;
+}
+
+static const struct twin_ticket *find_ticket(const struct twin *twin, struct kv_bytes text)
+{
+    for (size_t i = 0; i < twin->ticket_count; i++)
+        if (is(text, twin->tickets[i].text))
+            return &twin->tickets[i];
+    return NULL;
+}
+
+static void forget(struct twin *twin, uint64_t sequence)
+{
+    while (twin->ticket_count > 0 && twin->tickets[0].is.sequence <= sequence) {
+        twin->ticket_count--;
+        memmove(twin->tickets, twin->tickets + 1, twin->ticket_count * sizeof twin->tickets[0]);
+    }
+}
+
+static void remember(struct twin *twin, struct kv_bytes text, const struct kv_ticket *is)
+{
+    twin->ticket_last++;
+    if (text.len == 0) {
+        twin->ticket_last--;
+        return;
+    }
+    assert_true(twin->ticket_count < TWIN_TICKETS);
+    struct twin_ticket *ticket = &twin->tickets[twin->ticket_count++];
+    copy_text(ticket->text, sizeof ticket->text, text);
+    ticket->is = *is;
+    ticket->is.sequence = twin->ticket_last;
+}
+
+static enum kv_status apply_ops(struct twin *twin, const struct kv_command *command, uint64_t term,
+                                const struct kv_result *got)
+{
+    bool is_batch = command->type == KV_COMMAND_BATCH;
+    struct kv_ticket ticket = {.term = term, .status = KV_OK, .succeeded = is_batch};
+    for (size_t i = 0; i < command->op_count; i++) {
+        bool succeeded;
+        enum kv_status status = apply_op(
+            twin, &command->ops[i], got->replies != NULL ? &got->replies[i] : NULL, &succeeded);
+        if (is_batch)
+            continue;
+        ticket.status = status;
+        ticket.succeeded = succeeded;
+    }
+    ticket.revision = twin->revision;
+    remember(twin, command->ticket, &ticket);
+    return ticket.status;
+}
+
+static enum kv_status apply(struct twin *twin, const struct kv_command *command, uint64_t term,
+                            const struct kv_result *got)
+{
+    if (command->type == KV_COMMAND_OP || command->type == KV_COMMAND_BATCH)
+        return apply_ops(twin, command, term, got);
+    if (command->type == KV_COMMAND_REVOKE)
+        return revoke(twin, command);
+    if (command->type == KV_COMMAND_COMPACT) {
+        if (command->number <= twin->compact || command->number > twin->revision)
+            return command->number <= twin->compact ? KV_COMPACTED : KV_FUTURE;
+        twin->compact = command->number;
+        return KV_OK;
+    }
+    if (command->term != term)
+        return KV_NOT_OF_THIS_TERM;
+    if (command->type == KV_COMMAND_EXPIRE)
+        (void)revoke(twin, command);
+    if (command->type == KV_COMMAND_FORGET)
+        forget(twin, command->number);
+    for (size_t i = 0; command->type == KV_COMMAND_CHECKPOINT && i < command->lease_count; i++) {
+        struct twin_lease *lease = find_lease(twin, command->leases[i].id);
+        if (lease != NULL)
+            lease->remaining_s = command->leases[i].remaining_s;
+    }
+    return KV_OK;
+}
+
+void twin_apply(struct twin *twin, const struct kv_command *command, uint64_t term,
+                const struct kv_result *got)
+{
+    const struct twin_ticket *used = find_ticket(twin, command->ticket);
+    if (command->ticket.len > 0 && used != NULL) {
+        assert_int_equal(got->status, KV_REPEATED);
+        assert_int_equal(got->revision, used->is.revision);
+        return;
+    }
+    enum kv_status status = apply(twin, command, term, got);
+    assert_int_equal(got->status, status);
+    assert_int_equal(got->revision, twin->revision);
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+static void assert_walk(const struct kv *kv, const struct twin *twin, uint64_t revision, bool down)
+{
+    const struct twin_event *found[256];
+    const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    const struct kv_keys twins = {.extent = KV_FROM_KEY};
+    size_t count = list_range(twin, &twins, revision, found);
+    struct kv_cursor *cursor;
+    assert_int_equal(kv_cursor_open(kv, &all, revision, down, &cursor), KV_OK);
+    size_t at = 0;
+    size_t budget = 1 + revision % 3;
+    enum kv_step step;
+    struct kv_item item;
+    while ((step = kv_cursor_next(kv, cursor, &budget, &item)) != KV_STEP_END) {
+        if (step == KV_STEP_PAUSE) {
+            budget = 1 + revision % 3;
+            continue;
+        }
+        assert_int_equal(step, KV_STEP_ITEM);
+        assert_true(at < count);
+        assert_item_is(&item, found[down ? count - 1 - at : at]);
+        at++;
+    }
+    assert_int_equal(at, count);
+    kv_cursor_free(cursor);
+}
+
+static void assert_history(const struct kv *kv, const struct twin *twin, uint64_t revision)
+{
+    uint64_t position;
+    assert_int_equal(kv_history_find(kv, revision, &position), ERR_OK);
+    for (size_t i = 0; i < twin->event_count; i++) {
+        const struct twin_event *want = &twin->events[i];
+        if (want->mod < revision)
+            continue;
+        struct kv_event event;
+        assert_int_equal(position, i); /* from 0 on, none is left out */
+        kv_history_at(kv, position++, &event);
+        assert_item_is(&event.item, want);
+        bool is_last = i + 1 == twin->event_count || twin->events[i + 1].mod != want->mod;
+        assert_int_equal(event.last_of_revision, is_last);
+        const struct twin_event *prev = twin_at(twin, want->key, want->mod - 1);
+        assert_int_equal(event.has_prev, prev != NULL && want->mod > twin->compact);
+        if (event.has_prev)
+            assert_item_is(&event.prev, prev);
+    }
+    assert_int_equal(position, kv_history_end(kv));
+}
+
+static void assert_leases(const struct kv *kv, const struct twin *twin)
+{
+    const struct twin_event *found[256];
+    const struct kv_keys all = {.extent = KV_FROM_KEY};
+    size_t count = list_range(twin, &all, UINT64_MAX, found);
+    uint64_t next = 0;
+    assert_int_equal(kv_lease_count(kv), twin->lease_count);
+    for (size_t i = 0; i < twin->lease_count; i++) {
+        const struct twin_lease *want = &twin->leases[i];
+        struct kv_lease_info info;
+        assert_true(kv_lease_seek(kv, next, &info));
+        assert_int_equal(info.id, want->id);
+        assert_int_equal(info.ttl_s, want->ttl_s);
+        assert_int_equal(info.remaining_s, want->remaining_s);
+        next = info.id + 1;
+        size_t keys = 0;
+        struct kv_bytes key = {0};
+        for (size_t k = 0; k < count; k++) {
+            if (found[k]->lease != want->id)
+                continue;
+            assert_true(kv_lease_next_key(kv, want->id, key, &key));
+            assert_true(is(key, found[k]->key));
+            keys++;
+        }
+        assert_false(kv_lease_next_key(kv, want->id, key, &key));
+        assert_int_equal(info.key_count, keys);
+    }
+}
+
+static void assert_tickets(const struct kv *kv, const struct twin *twin)
+{
+    assert_int_equal(kv_ticket_last(kv), twin->ticket_last);
+    for (size_t i = 0; i < twin->ticket_count; i++) {
+        const struct twin_ticket *want = &twin->tickets[i];
+        struct kv_bytes text = {(const uint8_t *)want->text, strlen(want->text)};
+        struct kv_ticket got;
+        assert_true(kv_ticket_get(kv, text, &got));
+        assert_int_equal(got.sequence, want->is.sequence);
+        assert_int_equal(got.revision, want->is.revision);
+        assert_int_equal(got.term, want->is.term);
+        assert_int_equal(got.status, want->is.status);
+        assert_int_equal(got.succeeded, want->is.succeeded);
+    }
+}
+
+void assert_store_is_twin(const struct kv *kv, const struct twin *twin, uint64_t revision)
+{
+    assert_int_equal(kv_revision(kv), twin->revision);
+    assert_int_equal(kv_compact_revision(kv), twin->compact);
+    assert_walk(kv, twin, revision, false);
+    assert_walk(kv, twin, revision, true);
+    assert_history(kv, twin, revision);
+    assert_leases(kv, twin);
+    assert_tickets(kv, twin);
+    assert_store_is_sound(kv);
+}
+
+void assert_store_is_sound(const struct kv *kv)
+{
+    (void)index_check(&kv->keys, false);
+    (void)index_check(&kv->leases, true);
+    const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    assert_int_equal(kv_count(kv), kv_count_range(kv, &all));
+    uint64_t position = kv_history_first(kv);
+    if (position < kv_history_end(kv)) {
+        struct kv_event event;
+        kv_history_at(kv, position, &event);
+        assert_true(event.item.mod_revision >= kv_compact_revision(kv));
+    }
+}

@@ -1,0 +1,341 @@
+/* Whole members on disks that get full: growth is refused with the reason, the rest goes on, nobody
+ * ends, and it is over by itself. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "node/internal.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define VALUE_BYTES 100000u
+#define LITTLE 50000u /* room that is left on a full disk: for no segment */
+
+static struct world w;
+
+static uint64_t put_sized(unsigned i, const char *key, size_t bytes)
+{
+    char *value = mem_calloc(1, bytes + 1);
+    memset(value, 'v', bytes);
+    uint64_t token = put(&w, i, key, value);
+    mem_free(value);
+    return token;
+}
+
+static uint64_t put_numbered(unsigned i, unsigned number)
+{
+    char key[16];
+    (void)snprintf(key, sizeof key, "k%u", number);
+    return put_sized(i, key, VALUE_BYTES);
+}
+
+static uint64_t delete(unsigned i, const char *key)
+{
+    struct kv_command command = {
+        .op = KV_OP_DELETE, .key = (const uint8_t *)key, .key_len = strlen(key)};
+    node_write(w.node[i], ++w.last_token, &command, w.net.now_ms);
+    return w.last_token;
+}
+
+static void fill_up(unsigned i)
+{
+    mem_fs_set_capacity(w.disk[i], mem_fs_used(w.disk[i]) + LITTLE);
+}
+
+/* The number of writes that were taken until one was refused for want of room. */
+static unsigned write_until_refused(unsigned i, floe_id whose)
+{
+    char member[32];
+    (void)snprintf(member, sizeof member, "disk of member %u;", (unsigned)whose);
+    for (unsigned number = 0; number < 100; number++) {
+        uint64_t token = put_numbered(i, number);
+        enum node_outcome out = outcome(&w, token);
+        if (out == NODE_OK)
+            continue;
+        assert_int_equal(out, NODE_NO_ROOM);
+        assert_non_null(strstr(w.results[token].text, member));
+        assert_non_null(strstr(w.results[token].text, "make room"));
+        return number;
+    }
+    fail_msg("no write was refused");
+    return 0;
+}
+
+static void assert_all_run(void)
+{
+    for (unsigned i = 1; i <= MEMBERS; i++)
+        if (w.node[i] != NULL && node_life(w.node[i]) != NODE_RUNNING)
+            fail_msg("member %u: %s", i, node_failure(w.node[i]));
+}
+
+static void assert_reads_and_deletes(unsigned i)
+{
+    assert_int_equal(outcome(&w, barrier(&w, i)), NODE_OK);
+    assert_int_equal(outcome(&w, delete (i, "nothing")), NODE_KEY_NOT_FOUND);
+}
+
+static struct node_options alone(void)
+{
+    static const struct node_member_option self = {1, "n1:1"};
+    struct node_options options = options_of(&w, 1);
+    options.members = &self;
+    options.member_count = 1;
+    return options;
+}
+
+static void setup_alone(void)
+{
+    setup(&w, 0);
+    struct node_options options = alone();
+    assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+    run(&w, 300);
+}
+
+static void restart_alone(enum mem_fs_crash kind)
+{
+    crash(&w, 1, kind);
+    struct node_options options = alone();
+    assert_int_equal(start_with(&w, 1, &options), ERR_OK);
+    run(&w, 1500);
+}
+
+/* ---- one member ------------------------------------------------------------------------------ */
+
+static void test_node_full_disk_refuses_growth_until_there_is_room(void **state)
+{
+    (void)state;
+    setup_alone();
+    fill_up(1);
+    assert_true(write_until_refused(1, 1) > 10); /* into what had been reserved */
+    assert_reads_and_deletes(1);
+    uint64_t at_once = put_numbered(1, 1);
+    collect(&w, 1);
+    assert_true(w.answered[at_once]); /* nobody waits for what will not come */
+    assert_int_equal(outcome(&w, delete (1, "k0")), NODE_OK);
+    run(&w, 3000);
+    assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_NO_ROOM);
+    mem_fs_set_capacity(w.disk[1], 0);
+    run(&w, 1500);
+    assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
+    assert_all_run();
+    teardown(&w);
+}
+
+static void test_node_restarted_on_a_full_disk_refuses_growth_from_the_start(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < MEM_FS_CRASH_COUNT; kind++) {
+        setup_alone();
+        fill_up(1);
+        unsigned taken = write_until_refused(1, 1);
+        restart_alone((enum mem_fs_crash)kind);
+        struct node_status status = node_status(w.node[1], w.net.now_ms);
+        assert_string_equal(status.room, "no growth");
+        node_status_deinit(&status);
+        assert_int_equal(kv_count(node_kv(w.node[1])), taken);
+        assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_NO_ROOM);
+        assert_reads_and_deletes(1);
+        mem_fs_set_capacity(w.disk[1], 0);
+        restart_alone((enum mem_fs_crash)kind);
+        assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
+        teardown(&w);
+    }
+}
+
+/* What is kept back is not endless: then deletes are refused, too, and still nothing ends. */
+static void test_node_without_any_room_refuses_deletes_and_starts_again(void **state)
+{
+    (void)state;
+    setup_alone();
+    fill_up(1);
+    (void)write_until_refused(1, 1);
+    enum node_outcome out = NODE_KEY_NOT_FOUND;
+    unsigned count = 0;
+    char *key = mem_calloc(1, VALUE_BYTES / 4 + 1);
+    memset(key, 'n', VALUE_BYTES / 4);
+    for (; count < 100 && out == NODE_KEY_NOT_FOUND; count++)
+        out = outcome(&w, delete (1, key));
+    assert_int_equal(out, NODE_NO_ROOM);
+    assert_true(count > 10);
+    assert_int_equal(outcome(&w, barrier(&w, 1)), NODE_OK);
+    for (unsigned i = 0; i < 5; i++) {
+        restart_alone(MEM_FS_LOSE_ALL);
+        assert_int_equal(outcome(&w, delete (1, key)), NODE_NO_ROOM);
+        assert_int_equal(outcome(&w, barrier(&w, 1)), NODE_OK);
+    }
+    mem_fs_set_capacity(w.disk[1], 0);
+    run(&w, 1500);
+    assert_int_equal(outcome(&w, delete (1, key)), NODE_KEY_NOT_FOUND);
+    assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
+    mem_free(key);
+    teardown(&w);
+}
+
+/* Restarts cost a little of the last room each. In the end the member keeps still. */
+static void test_node_keeps_still_rather_than_end_for_want_of_room(void **state)
+{
+    (void)state;
+    setup_alone();
+    fill_up(1);
+    (void)write_until_refused(1, 1);
+    struct floe_hard_state hs = w.node[1]->hard_state;
+    while (!room_is_mute(w.node[1])) {
+        for (unsigned i = 0; i < 100; i++)
+            assert_int_equal(wal_append(w.node[1]->wal, &hs, NULL, 0), ERR_OK);
+        run(&w, 10);
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        restart_alone(MEM_FS_KEEP_ALL);
+        assert_true(room_is_mute(w.node[1]));
+        assert_int_equal(outcome(&w, delete (1, "k0")), NODE_NO_ROOM);
+    }
+    struct node_status status = node_status(w.node[1], w.net.now_ms);
+    assert_non_null(strstr(status.reason, "no room"));
+    node_status_deinit(&status);
+    mem_fs_set_capacity(w.disk[1], 0);
+    run(&w, 3000);
+    assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
+    teardown(&w);
+}
+
+/* The disk is full of our own data: deleting it is enough. */
+static void test_node_whose_own_data_fills_the_disk_recovers_by_deletes(void **state)
+{
+    (void)state;
+    setup_alone();
+    mem_fs_set_capacity(w.disk[1], 9u << 20);
+    unsigned taken = write_until_refused(1, 1);
+    assert_true(taken > 20);
+    for (unsigned i = 0; i < taken; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "k%u", i);
+        assert_int_equal(outcome(&w, delete (1, key)), NODE_OK);
+    }
+    run(&w, 15000);
+    assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
+    teardown(&w);
+}
+
+static void test_node_write_that_is_too_large_for_the_room_is_refused_alone(void **state)
+{
+    (void)state;
+    setup_alone();
+    fill_up(1);
+    for (unsigned i = 0; i < 25; i++)
+        assert_int_equal(outcome(&w, put_numbered(1, i)), NODE_OK);
+    assert_int_equal(outcome(&w, put_sized(1, "large", 900000)), NODE_NO_ROOM);
+    assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
+    teardown(&w);
+}
+
+/* ---- three members --------------------------------------------------------------------------- */
+
+static void assert_refused_everywhere(unsigned whose)
+{
+    char member[32];
+    (void)snprintf(member, sizeof member, "disk of member %u;", whose);
+    for (unsigned i = 1; i <= 3; i++) {
+        uint64_t token = put_numbered(i, 1);
+        assert_int_equal(outcome(&w, token), NODE_NO_ROOM);
+        assert_non_null(strstr(w.results[token].text, member));
+        assert_reads_and_deletes(i);
+    }
+}
+
+/* The victim is a follower, then the leader; asked is another one. */
+static void test_node_full_voter_makes_all_refuse_growth_until_there_is_room(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        setup(&w, 3);
+        unsigned lead = leader(&w);
+        unsigned victim = round == 0 ? lead % 3 + 1 : lead;
+        unsigned asked = round == 0 ? lead : lead % 3 + 1;
+        run(&w, 300);
+        fill_up(victim);
+        assert_true(write_until_refused(asked, victim) > 10);
+        run(&w, 300);
+        assert_refused_everywhere(victim);
+        assert_all_run();
+        mem_fs_set_capacity(w.disk[victim], 0);
+        run(&w, 2500);
+        for (unsigned i = 1; i <= 3; i++)
+            assert_int_equal(outcome(&w, put_numbered(i, 50 + i)), NODE_OK);
+        run(&w, 300);
+        assert_int_equal(w.node[victim]->applied, w.node[asked]->applied);
+        teardown(&w);
+    }
+}
+
+/* A voter that is not heard does not keep the others from working. */
+static void test_node_full_voter_that_is_gone_counts_no_more(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    unsigned victim = lead % 3 + 1;
+    run(&w, 300);
+    fill_up(victim);
+    (void)write_until_refused(lead, victim);
+    crash(&w, victim, MEM_FS_LOSE_ALL);
+    run(&w, 3000);
+    assert_int_equal(outcome(&w, put_numbered(lead, 1)), NODE_OK);
+    start(&w, victim); /* full, and behind */
+    run(&w, 3000);
+    assert_refused_everywhere(victim);
+    mem_fs_set_capacity(w.disk[victim], 0);
+    run(&w, 3000);
+    assert_int_equal(outcome(&w, put_numbered(victim, 1)), NODE_OK);
+    teardown(&w);
+}
+
+/* What a leader had taken before it heard: the member does not take what it has no room for, stays
+ * up, and catches up when there is room. */
+static void test_node_follower_does_not_hear_what_it_has_no_room_for(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    unsigned victim = lead % 3 + 1;
+    run(&w, 300);
+    fill_up(victim);
+    w.node[lead]->options.pending_bytes = 64u << 20;
+    uint64_t tokens[6];
+    for (unsigned i = 0; i < 6; i++) /* 5.4 MB at once; the victim has reserved 4 */
+        tokens[i] = put_sized(lead, "k", 900000);
+    unsigned taken = 0;
+    for (unsigned i = 0; i < 6; i++)
+        taken += outcome(&w, tokens[i]) == NODE_OK; /* two are enough */
+    assert_true(taken >= 5);
+    run(&w, 3000);
+    assert_all_run();
+    assert_true(w.node[victim]->applied < w.node[lead]->applied);
+    assert_true(w.node[victim]->room.own != NODE_ROOM_MUTE);
+    mem_fs_set_capacity(w.disk[victim], 0);
+    run(&w, 3000);
+    assert_int_equal(w.node[victim]->applied, w.node[lead]->applied);
+    assert_int_equal(outcome(&w, put_numbered(victim, 1)), NODE_OK);
+    teardown(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_node_full_disk_refuses_growth_until_there_is_room),
+        cmocka_unit_test(test_node_restarted_on_a_full_disk_refuses_growth_from_the_start),
+        cmocka_unit_test(test_node_without_any_room_refuses_deletes_and_starts_again),
+        cmocka_unit_test(test_node_keeps_still_rather_than_end_for_want_of_room),
+        cmocka_unit_test(test_node_whose_own_data_fills_the_disk_recovers_by_deletes),
+        cmocka_unit_test(test_node_write_that_is_too_large_for_the_room_is_refused_alone),
+        cmocka_unit_test(test_node_full_voter_makes_all_refuse_growth_until_there_is_room),
+        cmocka_unit_test(test_node_full_voter_that_is_gone_counts_no_more),
+        cmocka_unit_test(test_node_follower_does_not_hear_what_it_has_no_room_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
