@@ -26,8 +26,6 @@ from gateway import Recorder
 
 # (scenario, part of the step, part of floe's answer as it is shown, why floe answers otherwise)
 WANTED = [
-    ("", "GET /version", '"etcdserver": "3.4.23", "etcdcluster": "3.4.0", "floe"', "our own version is told as well"),
-    ("", "GET /health", '"health": "', "our own fields, as application/json"),
     ("http_paths", "POST /v3 ", "404", "Go's multiplexer redirects, we do not"),
     ("http_paths", "POST /v3//", "404", "Go's multiplexer redirects, we do not"),
     ("http_paths", "POST /v4/", "bad_member_id", "the root is a store of keys here"),
@@ -103,6 +101,11 @@ def comparable(step, old):
     # "..., possibly due to previous leader failure" and the like
     if isinstance(body, dict) and "request timed out" in str(body.get("message")):
         out["body"] = {"code": body.get("code"), "message": "request timed out"}
+    # We tell more there, and call it what it is: application/json.
+    more = next((names for names in (("health",), ("etcdserver", "etcdcluster"))
+                 if isinstance(body, dict) and names[0] in body), None)
+    if more:
+        return {"status": step["status"], "body": {name: body.get(name) for name in more}}
     if is_go(old.get("body")):
         out["body"] = code_only(body)
     if any(is_go(m) for m in old.get("messages", [])):

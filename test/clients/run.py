@@ -8,9 +8,11 @@ Ends by itself: each group of tests has a time limit, after which it is killed w
 """
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
@@ -42,8 +44,6 @@ def run_group(group, against, only):
                 sys.stdout.flush()
     finally:
         store.stop(keep=failed > 0)
-        if failed:
-            print("  the store's logs are kept in", store.dir)
     print("%d passed, %d failed" % (passed, failed), flush=True)
     os._exit(1 if failed or not passed else 0)  # etcd3gw's threads never end
 
@@ -55,11 +55,18 @@ def command(group, against, only):
     return [sys.executable, os.path.abspath(__file__), "--group", group, "--against", against] + only
 
 
-def kill_all_of(session):
-    """What the group has started and left behind, by its session."""
+def is_ours(pid, session, folder):
+    """Of the group's session, or at work in its folder: Patroni gives PostgreSQL a session of its own."""
+    if os.getsid(pid) == session:
+        return True
+    return (os.readlink("/proc/%d/cwd" % pid) + "/").startswith(folder + "/")
+
+
+def kill_all_of(session, folder):
+    """What the group has started and left behind."""
     for entry in os.listdir("/proc"):
         try:
-            if entry.isdigit() and os.getsid(int(entry)) == session:
+            if entry.isdigit() and is_ours(int(entry), session, folder):
                 os.kill(int(entry), signal.SIGKILL)
         except OSError:
             pass
@@ -67,17 +74,22 @@ def kill_all_of(session):
 
 def supervise(group, against, only):
     begin = time.monotonic()
-    process = subprocess.Popen(command(group, against, only), start_new_session=True)
+    folder = tempfile.mkdtemp(prefix="floe-clients-")
+    os.chmod(folder, 0o755)  # PostgreSQL's user goes through it
+    process = subprocess.Popen(command(group, against, only), start_new_session=True, env=dict(os.environ, TMPDIR=folder))
+    status = None
     try:
         status = process.wait(LIMIT_S[group])
     except subprocess.TimeoutExpired:
         print("FAIL %s: not done after %d s" % (group, LIMIT_S[group]))
         status = 1
     finally:
-        kill_all_of(process.pid)
+        kill_all_of(process.pid, folder)
         process.wait()
-    print("---- %s against %s: %s, %.0f s" % (group, against, "good" if status == 0 else "FAILED",
-                                             time.monotonic() - begin), flush=True)
+        if not status:  # good, or interrupted: nobody wants the logs
+            shutil.rmtree(folder, ignore_errors=True)
+    print("---- %s against %s: %s, %.0f s%s" % (group, against, "good" if status == 0 else "FAILED", time.monotonic() - begin,
+                                               "; see " + folder if status else ""), flush=True)
     return status
 
 
@@ -108,4 +120,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
