@@ -118,5 +118,11 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
         api_pending_free(pending);
         kv_result_deinit(&result.kv);
     }
+    if (!answered && v3_has_work(api->v3)) {
+        v3_walk_turn(api);
+        answered = !STAILQ_EMPTY(&api->ready);
+        if (answered)
+            *out = take_ready(api);
+    }
     return answered;
 }

@@ -2,6 +2,7 @@
  */
 #include "api/stream.h"
 #include "api/internal.h"
+#include "api/v3.h"
 #include "base/assert.h"
 
 #define TURN_BYTES (8u << 20) /* of chunks made in one turn */
@@ -192,7 +193,7 @@ bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms)
 
 uint64_t api_next_deadline_ms(const struct api *api)
 {
-    if (!TAILQ_EMPTY(&api->streams.awake))
+    if (!TAILQ_EMPTY(&api->streams.awake) || v3_has_work(api->v3))
         return 0;
     const struct api_stream *first = TAILQ_FIRST(&api->streams.beats);
     uint64_t deadline = first != NULL ? first->beat_ms : UINT64_MAX;

@@ -14,6 +14,7 @@ struct v3 *v3_new(void)
 {
     struct v3 *v3 = mem_calloc(1, sizeof *v3);
     TAILQ_INIT(&v3->waiting);
+    TAILQ_INIT(&v3->walking);
     return v3;
 }
 
@@ -137,6 +138,11 @@ static void send_text(struct api *api, struct v3_call *call, int status, struct 
     call->is_over = call->is_over || !call->route->stream;
     v3_stream_begin(api, call);
     v3_wake(api, call);
+}
+
+void v3_answer_text(struct api *api, struct v3_call *call, struct buf *text)
+{
+    send_text(api, call, 200, text);
 }
 
 void v3_answer(struct api *api, struct v3_call *call, const struct v3_message *message,

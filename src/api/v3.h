@@ -24,6 +24,10 @@ bool v3_result(struct api *api, struct node_result *result, uint64_t now_ms);
 /* Once a turn, after node_pump: answers what waits for keys to change. */
 void v3_turn(struct api *api, uint64_t now_ms);
 
+/* Once a turn, when nothing else is left to be answered: goes on with large ranges. */
+void v3_walk_turn(struct api *api);
+bool v3_has_work(const struct v3 *v3); /* v3_walk_turn has */
+
 /* What GET /metrics tells of requests. */
 struct v3_counts {
     uint64_t puts;

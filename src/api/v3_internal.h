@@ -123,11 +123,13 @@ struct v3_call {
     v3_handler *on_change; /* waiting: the store has changed */
     UT_hash_handle hh;
     TAILQ_ENTRY(v3_call) next_waiting;
+    TAILQ_ENTRY(v3_call) next_walking;
 };
 
 struct v3 {
     struct v3_call *calls;         /* uthash */
     TAILQ_HEAD(, v3_call) waiting; /* for the store to change */
+    TAILQ_HEAD(, v3_call) walking; /* large ranges */
     uint64_t seen_end;             /* of the history */
     uint64_t seen_generation;
     uint64_t now_ms;
@@ -140,6 +142,8 @@ struct v3 {
 /* The end of a unary call, which is freed; or the next message of a stream. */
 void v3_answer(struct api *api, struct v3_call *call, const struct v3_message *message,
                const void *from);
+/* ... that is written already; moved. */
+void v3_answer_text(struct api *api, struct v3_call *call, struct buf *text);
 /* Likewise; a stream is over then. */
 void v3_fail(struct api *api, struct v3_call *call, enum v3_error error);
 void v3_fail_text(struct api *api, struct v3_call *call, int code, const char *text);
@@ -190,6 +194,11 @@ bool v3_put_to_kv(const struct v3_put_request *request, struct kv_put *out, enum
 /* of header: filled in beforehand. */
 void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *request,
                     const struct kv_reply *reply, struct v3_range_response *out);
+
+/* ---- large ranges (v3_walk.c) ---------------------------------------------------------------- */
+
+bool v3_is_large(const struct kv *kv, const struct kv_range *range);
+void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range *range);
 
 /* An id of a member was in use once: tries another one. false: that is not it. */
 bool v3_member_add_again(struct api *api, struct v3_call *call, uint64_t now_ms);

@@ -16,7 +16,7 @@ struct api *api;
 uint64_t token;
 uint64_t now_ms;
 struct v3_head head;
-char body[65536]; /* of a unary answer, or all chunks, each in brackets < > */
+char body[1 << 19]; /* of a unary answer, or all chunks, each in brackets < > */
 bool ended;
 char other[512]; /* the unary answer to an earlier request, if one came */
 int other_status;

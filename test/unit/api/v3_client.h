@@ -18,7 +18,7 @@ struct v3_head {
     char type[64];
 };
 extern struct v3_head head;
-extern char body[65536]; /* of a unary answer, or all chunks, each in brackets < > */
+extern char body[1 << 19]; /* of a unary answer, or all chunks, each in brackets < > */
 extern bool ended;
 extern char other[512]; /* the unary answer to an earlier request, if one came */
 extern int other_status;

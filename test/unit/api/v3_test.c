@@ -200,6 +200,46 @@ static void test_v3_size_is_that_of_protobuf(void **state)
 
 /* ---- leases ---------------------------------------------------------------------------------- */
 
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
+        count++;
+    return count;
+}
+
+static bool ends_with(const char *text, const char *tail)
+{
+    return strlen(text) >= strlen(tail) && strcmp(text + strlen(text) - strlen(tail), tail) == 0;
+}
+
+/* Ranges of thousands of keys are walked in slices, with the same answers. */
+static void test_v3_large_range_answers_as_a_small_one(void **state)
+{
+    (void)state;
+    char key[16];
+    for (int i = 0; i < 3000; i++) {
+        (void)snprintf(key, sizeof key, "k%04d", i);
+        put(key, "v");
+    }
+    post("kv/range", "{'key':'aw==','range_end':'bA==','limit':2500,'keys_only':true}");
+    assert_int_equal(head.status, 200);
+    assert_true(count_of(body, "{'key':") == 2500);
+    assert_true(ends_with(body, "'mod_revision':'2501','version':'1'}],'more':true,"
+                                "'count':'3000'}"));
+    post("kv/range", "{'key':'aw==','range_end':'bA==','sort_order':'DESCEND'}");
+    assert_true(count_of(body, "{'key':") == 3000);
+    assert_true(ends_with(body, KV("azAwMDA=", "2", "2", "1", "dg==") "],'count':'3000'}"));
+    post("kv/range", "{'key':'aw==','range_end':'bA==','revision':2999,'min_mod_revision':2998}");
+    assert_string_equal(body,
+                        "{" H("3001") ",'kvs':[" KV("azI5OTY=", "2998", "2998", "1", "dg==") "," KV(
+                            "azI5OTc=", "2999", "2999", "1", "dg==") "],'count':'2998'}");
+    post("kv/range", "{'key':'aw==','range_end':'bA==','revision':4000}");
+    assert_int_equal(head.status, 400);
+    post("kv/put", "{'key':'YQ=='}"); /* the next call is not disturbed */
+    assert_string_equal(body, "{" H("3002") "}");
+}
+
 static void test_v3_leases_answer_as_etcd(void **state)
 {
     (void)state;
@@ -386,6 +426,7 @@ int main(void)
         TEST(test_v3_txn_answers_as_etcd),
         TEST(test_v3_txn_with_too_many_operations_is_refused),
         TEST(test_v3_size_is_that_of_protobuf),
+        TEST(test_v3_large_range_answers_as_a_small_one),
         TEST(test_v3_leases_answer_as_etcd),
         TEST(test_v3_keepalive_answers_each_value_and_ends),
         TEST(test_v3_cluster_and_maintenance),
