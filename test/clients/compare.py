@@ -26,7 +26,7 @@ from gateway import Recorder
 
 # (scenario, part of the step, part of floe's answer as it is shown, why floe answers otherwise)
 WANTED = [
-    ("http_paths", "POST /v3 ", "404", "Go's multiplexer redirects, we do not"),
+    ("http_paths", "POST /v3 ", "40", "Go's multiplexer redirects, we do not"),
     ("http_paths", "POST /v3//", "404", "Go's multiplexer redirects, we do not"),
     ("http_paths", "POST /v4/", "bad_member_id", "the root is a store of keys here"),
     ("learner", "update it", "isLearner", "3.4 forgets that it is a learner; newer ones do not"),
