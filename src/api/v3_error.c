@@ -49,6 +49,7 @@ static const struct {
     [V3_STOPPED] = {UNAVAILABLE, "etcdserver: server stopped"},
     [V3_UNHEALTHY] = {UNAVAILABLE, "etcdserver: unhealthy cluster"},
     [V3_OVERLOADED] = {EXHAUSTED, "etcdserver: too many requests"},
+    [V3_NO_SPACE] = {EXHAUSTED, "etcdserver: mvcc: database space exceeded"},
     [V3_CORRUPT] = {DATA_LOSS, "etcdserver: corrupt cluster"},
     [V3_BAD_TRANSFEREE] = {PRECONDITION, "etcdserver: bad leader transferee"},
     [V3_NOT_LEADER] = {PRECONDITION, "etcdserver: not leader"},
@@ -137,6 +138,7 @@ enum v3_error v3_error_of_outcome(enum node_outcome outcome)
     case NODE_NOT_DONE:
     case NODE_UNKNOWN: return V3_TIMED_OUT;
     case NODE_OVERLOADED: return V3_OVERLOADED;
+    case NODE_NO_ROOM: return V3_NO_SPACE;
     case NODE_CONFLICT: return V3_PEER_URL_EXISTS;
     case NODE_MEMBER_NOT_FOUND: return V3_MEMBER_NOT_FOUND;
     case NODE_CHANGE_UNDER_WAY: return V3_UNHEALTHY;

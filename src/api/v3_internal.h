@@ -41,6 +41,7 @@ enum v3_error {
     V3_STOPPED,
     V3_UNHEALTHY,
     V3_OVERLOADED,
+    V3_NO_SPACE,
     V3_CORRUPT,
     V3_BAD_TRANSFEREE,
     V3_NO_LEADER,

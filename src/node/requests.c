@@ -349,9 +349,12 @@ void requests_on_not_appended(struct node *node, const uint8_t *data, size_t len
     struct unpack in = unpack_init(data, len);
     uint32_t count = unpack_array(&in);
     uint64_t boot = unpack_u64(&in);
-    for (uint32_t i = 1; i < count && !in.failed && boot == node->boot; i++) {
+    floe_term term = unpack_u64(&in);
+    for (uint32_t i = 2; i < count && !in.failed && boot == node->boot; i++) {
         struct waiter *waiter = waiters_find(&node->waiters, unpack_u64(&in));
-        if (!in.failed && waiter != NULL && waiter->state == WAITER_FORWARDED)
+        /* not if another one was asked meanwhile (requests_on_term) */
+        if (!in.failed && waiter != NULL && waiter->state == WAITER_FORWARDED &&
+            waiter->term == term)
             requeue(node, waiter, NODE_RETRY_MS);
     }
 }
@@ -373,8 +376,9 @@ void requests_refuse_forwarded(struct node *node, const struct floe_message *mes
     }
     if (count > 0) {
         struct buf note = {0};
-        pack_array(&note, count + 1);
+        pack_array(&note, count + 2);
         pack_u64(&note, boot);
+        pack_u64(&note, message->log_term);
         buf_add(&note, seqs.data, seqs.len);
         if (peer_set_send_note(node->peers, message->from, NOTE_NOT_APPENDED, note.data,
                                note.len) != ERR_OK)

@@ -1,8 +1,8 @@
 /*
  * What the store forgets is an entry of the log like any other; here the leader decides when. It
  * proposes that history goes that is older than history_ms, or the oldest of it while there is more
- * than history_bytes, and that idempotency keys go that are older than an hour. A cluster where
- * nothing is written gets no entries from here either.
+ * than history_bytes, or all of it when a disk is short of room; and that idempotency keys go that
+ * are older than an hour. A cluster where nothing is written gets no entries from here either.
  *
  * A new leader does not know when things were written and counts from its election on.
  */
@@ -19,21 +19,30 @@ static void begin_term(struct node *node, floe_term term)
 {
     uint64_t span_ms = node->options.history_ms;
     struct retention *retention = &node->retention;
-    *retention = (struct retention){.term = term};
+    *retention = (struct retention){.term = term, .tidied = kv_compact_revision(node->kv)};
     ages_init(&retention->revisions, span_ms != 0 ? span_ms : HOUR_MS);
     ages_init(&retention->tickets, TICKET_MS);
 }
 
-/* While the store still tidies up, or keeps all for a snapshot, what it occupies says nothing. */
-static bool is_too_large(const struct node *node)
+/* While the store still tidies up, or keeps all for a snapshot, what was compacted is still counted
+ * as occupied: what will be left of it is estimated by its share of the revisions. */
+static bool is_too_large(struct node *node)
 {
-    uint64_t bytes = node->options.history_bytes;
-    return !node->kv_untidy && node->own.view == NULL &&
-           kv_history_bytes(node->kv) > (bytes != 0 ? bytes : HISTORY_BYTES);
+    struct retention *retention = &node->retention;
+    uint64_t limit = node->options.history_bytes;
+    uint64_t gone = kv_compact_revision(node->kv);
+    if (!node->kv_untidy && node->own.view == NULL)
+        retention->tidied = gone;
+    uint64_t last = kv_revision(node->kv);
+    uint64_t bytes = kv_history_bytes(node->kv);
+    uint64_t all = last - retention->tidied;
+    if (gone > retention->tidied)
+        bytes = bytes / all * (last - gone) + bytes % all * (last - gone) / all;
+    return bytes > (limit != 0 ? limit : HISTORY_BYTES);
 }
 
 /* The revision up to which history is to go; 0: nothing. */
-static uint64_t compact_goal(const struct node *node)
+static uint64_t compact_goal(struct node *node)
 {
     uint64_t gone = kv_compact_revision(node->kv);
     uint64_t from = gone > 0 ? gone : 1; /* 1 is the empty store */
@@ -44,6 +53,8 @@ static uint64_t compact_goal(const struct node *node)
         uint64_t forced = from + (step > 0 ? step : 1);
         goal = forced > goal ? forced : goal;
     }
+    if (node->room.level != NODE_ROOM_GOOD) /* it is in the snapshots: rather this than 507 */
+        goal = last;
     return goal > from && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
 }
 

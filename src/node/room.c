@@ -267,7 +267,7 @@ static bool ops_grow(const struct kv_op *ops, size_t count)
 /* May the store become larger by it? A transaction inside of another one is taken to. */
 bool room_is_growth(const struct kv_command *command)
 {
-    if (command->type == KV_COMMAND_OP && command->ops[0].type == KV_OP_TXN) {
+    if (command->op_count == 1 && command->ops[0].type == KV_OP_TXN) {
         const struct kv_txn *txn = &command->ops[0].txn;
         return ops_grow(txn->success, txn->success_count) ||
                ops_grow(txn->failure, txn->failure_count);

@@ -30,8 +30,9 @@ FLOORS = {
     "api": (("node", "kv"), {"floe/", "uthash.h", "jansson.h", "event2/buffer.h"}),
     "io": (("codec", "kv", "storage", "peer", "node", "api"), None),  # None: anything outside
     "floed": (("codec", "kv", "storage", "peer", "node", "api", "io", "raft"), None),
+    "floectl": ((), None),  # a client: it knows floe by its HTTP only
 }
-REAL_WORLD = {"io", "floed"}
+REAL_WORLD = {"io", "floed", "floectl"}
 CALLS = """time clock clock_gettime clock_nanosleep gettimeofday nanosleep usleep sleep alarm
     socket bind connect listen accept accept4 send sendto sendmsg recv recvfrom recvmsg poll select
     epoll_wait getaddrinfo gethostbyname open openat creat fopen freopen fdopen opendir stat fstat

@@ -14,8 +14,8 @@ struct kv_node {
     char address[300];
     bool stay_learner;
     size_t writes;
-    enum node_life life;
     size_t fail_after; /* so many writes more are done, then all are NODE_UNKNOWN; 0: never */
+    enum node_life life;
 };
 extern struct kv_node kv_node;
 #define KV_NODE ((struct node *)&kv_node)

@@ -28,6 +28,8 @@ struct world {
     struct kv *moved; /* from its own snapshots */
     uint64_t term;
     unsigned tickets;
+    struct kv_cursor *cursor; /* over `moved`, which changes under it; NULL: none */
+    size_t cursor_items;      /* it has given so many */
     /* the snapshot under way */
     struct kv_view *view;
     struct twin *twin_then;
@@ -333,6 +335,37 @@ static void some_of_view(struct world *w)
         end_view(w);
 }
 
+/* ---- a walk that goes on for long -------------------------------------------------------------
+ */
+
+static void end_cursor(struct world *w)
+{
+    kv_cursor_free(w->cursor);
+    w->cursor = NULL;
+}
+
+static void some_of_cursor(struct world *w)
+{
+    static const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    uint64_t compact = w->twin->compact;
+    if (w->cursor == NULL) {
+        uint64_t revision = compact + below(w, w->twin->revision - compact + 1);
+        assert_int_equal(kv_cursor_open(w->moved, &all, revision, false, &w->cursor), KV_OK);
+        w->cursor_items = 0;
+    }
+    uint64_t revision = kv_cursor_revision(w->cursor);
+    size_t budget = 1 + (size_t)below(w, 3);
+    struct kv_item item;
+    enum kv_step step = kv_cursor_next(w->moved, w->cursor, &budget, &item);
+    assert_int_equal(step == KV_STEP_COMPACTED, revision < compact);
+    if (step == KV_STEP_ITEM)
+        assert_item_is(&item, twin_nth(w->twin, revision, w->cursor_items++));
+    if (step == KV_STEP_END)
+        assert_null(twin_nth(w->twin, revision, w->cursor_items));
+    if (step == KV_STEP_END || step == KV_STEP_COMPACTED)
+        end_cursor(w);
+}
+
 /* ---- the run --------------------------------------------------------------------------------- */
 
 static void look(struct world *w)
@@ -355,10 +388,15 @@ static void run(uint64_t seed, unsigned steps)
         w.term += one_in(&w, 50) ? 1 : 0;
         if (one_in(&w, 3))
             (void)kv_tidy(w.tidy, (size_t)below(&w, 20));
-        if (one_in(&w, 20))
+        if (one_in(&w, 10)) {
+            some_of_cursor(&w);
             (void)kv_tidy(w.moved, (size_t)below(&w, 200));
+            some_of_cursor(&w);
+        }
         if (one_in(&w, 15))
             look(&w);
+        if (one_in(&w, 2))
+            some_of_cursor(&w);
         if (w.view != NULL && (one_in(&w, 3) || w.log_count > LOG_MAX / 2))
             some_of_view(&w);
         else if (w.view == NULL && one_in(&w, 30))
@@ -367,6 +405,7 @@ static void run(uint64_t seed, unsigned steps)
     while (w.view != NULL)
         some_of_view(&w);
     look(&w);
+    end_cursor(&w);
     kv_free(w.tidy);
     kv_free(w.messy);
     kv_free(w.moved);

@@ -92,6 +92,13 @@ static size_t list_range(const struct twin *twin, const struct kv_keys *keys, ui
     return count;
 }
 
+const struct twin_event *twin_nth(const struct twin *twin, uint64_t revision, size_t n)
+{
+    const struct twin_event *found[256];
+    const struct kv_keys all = {.extent = KV_FROM_KEY};
+    return n < list_range(twin, &all, revision, found) ? found[n] : NULL;
+}
+
 static struct twin_lease *find_lease(struct twin *twin, uint64_t id)
 {
     for (size_t i = 0; i < twin->lease_count; i++)
@@ -129,7 +136,7 @@ static struct twin_event *add_event(struct twin *twin, const char *key)
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
-static void assert_item_is(const struct kv_item *item, const struct twin_event *want)
+void assert_item_is(const struct kv_item *item, const struct twin_event *want)
 {
     assert_true(is(item->key, want->key));
     assert_true(is(item->value, want->value));

@@ -52,6 +52,9 @@ void twin_apply(struct twin *twin, const struct kv_command *command, uint64_t te
                 const struct kv_result *got);
 /* The event that is a key's state at a revision; NULL: not there. */
 const struct twin_event *twin_at(const struct twin *twin, const char *key, uint64_t revision);
+/* The state of the n-th key of all that were there at a revision; NULL: there were fewer. */
+const struct twin_event *twin_nth(const struct twin *twin, uint64_t revision, size_t n);
+void assert_item_is(const struct kv_item *item, const struct twin_event *want);
 /* Everything that can be seen of the store at this revision, and its history, leases, tickets. */
 void assert_store_is_twin(const struct kv *kv, const struct twin *twin, uint64_t revision);
 /* Its indexes are sound, the counts right. */

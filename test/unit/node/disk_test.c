@@ -175,16 +175,6 @@ static void assert_big(struct world *w_, unsigned i, const char *key, char mark)
     assert_int_equal(item.value.data[0], mark);
 }
 
-/* Up to now: what was overwritten is not kept. */
-static void compact(struct world *w_, unsigned i)
-{
-    struct kv_command command = {.type = KV_COMMAND_COMPACT,
-                                 .number = kv_revision(node_kv(w_->node[i]))};
-    uint64_t token = ++w_->last_token;
-    node_write(w_->node[i], token, &command, false, w_->net.now_ms);
-    assert_int_equal(outcome(w_, token), NODE_OK);
-}
-
 /* 60 MB of writes to a few keys on a disk of 24 MiB: only snapshots before their time do it. */
 static void test_node_short_of_room_takes_snapshots_early_and_goes_on(void **state)
 {
@@ -192,7 +182,6 @@ static void test_node_short_of_room_takes_snapshots_early_and_goes_on(void **sta
     static const struct node_member_option self = {1, "n1:1"};
     setup(&w, 0);
     mem_fs_set_capacity(w.disk[1], 24u << 20);
-    w.history_bytes = 1000000; /* it is in the snapshots, too */
     struct node_options options = options_of(&w, 1);
     options.members = &self;
     options.member_count = 1;
@@ -201,7 +190,6 @@ static void test_node_short_of_room_takes_snapshots_early_and_goes_on(void **sta
     for (unsigned i = 0; i < 120; i++) {
         char key[2] = {(char)('a' + i % 4), 0};
         assert_int_equal(outcome(&w, put_big(&w, 1, key, (char)('A' + i % 26))), NODE_OK);
-        compact(&w, 1);
         run(&w, 100); /* ticks */
     }
     struct node_status status = node_status(w.node[1], w.net.now_ms);

@@ -11,6 +11,7 @@
 #include "world.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define LATE_MS 600u /* after its time, with a leader: noticing, a round, the entry */
 
@@ -309,6 +310,28 @@ static void test_node_history_over_its_bytes_goes_and_no_more(void **state)
     teardown(&w);
 }
 
+static void test_node_history_goes_when_a_disk_is_short_of_room(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    for (unsigned n = 0; n < 20; n++)
+        assert_int_equal(outcome(&w, put(&w, lead, "k", "v")), NODE_OK);
+    run(&w, 2000);
+    assert_int_equal(kv_compact_revision(node_kv(w.node[lead])), 0);
+    mem_fs_set_capacity(w.disk[lead], mem_fs_used(w.disk[lead]) + 1);
+    char big[100001] = {0};
+    memset(big, 'x', 100000);
+    enum node_outcome last = NODE_OK;
+    for (unsigned n = 0; n < 400 && last == NODE_OK; n++)
+        last = outcome(&w, put(&w, lead, "k", big));
+    assert_int_equal(last, NODE_NO_ROOM);
+    run(&w, 3000);
+    const struct kv *kv = node_kv(w.node[lead]);
+    assert_int_equal(kv_compact_revision(kv), kv_revision(kv));
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_node_lease_ids_are_new_and_short_times_are_known),
         cmocka_unit_test(test_node_old_history_goes_and_an_idle_cluster_writes_nothing),
         cmocka_unit_test(test_node_history_over_its_bytes_goes_and_no_more),
+        cmocka_unit_test(test_node_history_goes_when_a_disk_is_short_of_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,500 @@
+/* The store's rules one by one; what they do together is for model_test. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ask.h"
+#include "base/prng.h"
+#include "kv/store.h"
+#include "twin.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct kv_item item_of(const struct kv *kv, const char *key)
+{
+    struct kv_item item = {0};
+    assert_true(kv_get(kv, b(key), &item));
+    return item;
+}
+
+static void assert_value(const struct kv *kv, const char *key, const char *value)
+{
+    struct kv_item item = item_of(kv, key);
+    assert_int_equal(item.value.len, strlen(value));
+    assert_memory_equal(item.value.data, value, strlen(value));
+}
+
+static bool is_there(const struct kv *kv, const char *key)
+{
+    struct kv_item item;
+    return kv_get(kv, b(key), &item);
+}
+
+/* ---- revisions ------------------------------------------------------------------------------- */
+
+static void test_kv_revisions_count_changes_and_start_anew_after_a_delete(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    assert_int_equal(kv_revision(kv), 1);
+    assert_int_equal(put(kv, "a", "1"), KV_OK);
+    assert_int_equal(put(kv, "a", "2"), KV_OK);
+    struct kv_item item = item_of(kv, "a");
+    assert_int_equal(item.create_revision, 2);
+    assert_int_equal(item.mod_revision, 3);
+    assert_int_equal(item.version, 2);
+    assert_int_equal(del(kv, "b"), KV_OK); /* nothing: no revision */
+    assert_int_equal(kv_revision(kv), 3);
+    assert_int_equal(del(kv, "a"), KV_OK);
+    assert_int_equal(put(kv, "a", "3"), KV_OK);
+    item = item_of(kv, "a");
+    assert_int_equal(item.create_revision, 5);
+    assert_int_equal(item.version, 1);
+    assert_int_equal(kv_count(kv), 1);
+    assert_int_equal(kv_size_bytes(kv), 2);
+    kv_free(kv);
+}
+
+static void test_kv_delete_of_a_range_takes_one_revision(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    for (const char *key = "d\0c\0b\0a\0"; *key != 0; key += 2)
+        assert_int_equal(put(kv, key, "x"), KV_OK);
+    struct kv_keys keys = {.extent = KV_HALF_OPEN, .key = b("b"), .end = b("d")};
+    assert_int_equal(do_op(kv, delete_op(keys)).revision, 6);
+    assert_true(is_there(kv, "a") && is_there(kv, "d"));
+    assert_false(is_there(kv, "b") || is_there(kv, "c"));
+    uint64_t position;
+    assert_int_equal(kv_history_find(kv, 6, &position), ERR_OK);
+    struct kv_event event;
+    kv_history_at(kv, position, &event);
+    assert_memory_equal(event.item.key.data, "b", 1);
+    assert_int_equal(event.item.version, 0);
+    assert_false(event.last_of_revision);
+    assert_true(event.has_prev);
+    kv_history_at(kv, position + 1, &event);
+    assert_true(event.last_of_revision);
+    kv_free(kv);
+}
+
+static void test_kv_batch_gives_each_operation_its_revision_and_status(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_op ops[4] = {put_op("a", "1", 0), put_op("b", "1", 77), put_op("", "1", 0),
+                           put_op("a", "2", 0)};
+    struct kv_result result =
+        apply(kv, &(struct kv_command){.type = KV_COMMAND_BATCH, .ops = ops, .op_count = 4});
+    assert_int_equal(result.status, KV_OK);
+    assert_int_equal(result.reply_count, 4);
+    assert_int_equal(result.replies[0].revision, 2);
+    assert_int_equal(result.replies[1].status, KV_LEASE_NOT_FOUND);
+    assert_int_equal(result.replies[2].status, KV_KEY_EMPTY);
+    assert_int_equal(result.replies[3].revision, 3);
+    kv_result_deinit(&result);
+    assert_value(kv, "a", "2");
+    kv_free(kv);
+}
+
+static void test_kv_undecodable_command_changes_nothing(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    assert_int_equal(put(kv, "a", "1"), KV_OK);
+    uint64_t hash = kv_hash(kv);
+    static const uint8_t nonsense[] = {0x92, 0x01, 0xc0};
+    for (size_t len = 0; len <= sizeof nonsense; len++) {
+        struct kv_result result = kv_apply(kv, nonsense, len, 1, true);
+        assert_int_equal(result.status, KV_COMMAND_INVALID);
+        assert_int_equal(result.revision, 2);
+        kv_result_deinit(&result);
+    }
+    assert_int_equal(kv_hash(kv), hash);
+    kv_free(kv);
+}
+
+/* What is there is the same, what was is not: who watches would see it. */
+static void test_kv_hash_tells_histories_apart(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv *other = kv_new();
+    assert_int_equal(put(kv, "a", "1"), KV_OK);
+    assert_int_equal(put(other, "a", "2"), KV_OK);
+    assert_int_equal(put(kv, "a", "3"), KV_OK);
+    assert_int_equal(put(other, "a", "3"), KV_OK);
+    assert_true(kv_hash(kv) != kv_hash(other));
+    kv_free(other);
+    kv_free(kv);
+}
+
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+static struct kv_result do_txn(struct kv *kv, struct kv_compare *compare, struct kv_op *ops,
+                               size_t count)
+{
+    struct kv_op txn = {.type = KV_OP_TXN,
+                        .txn = {.compares = compare,
+                                .compare_count = compare != NULL ? 1 : 0,
+                                .success = ops,
+                                .success_count = count}};
+    return apply(kv, &(struct kv_command){.type = KV_COMMAND_OP, .ops = &txn, .op_count = 1});
+}
+
+static enum kv_status txn_status(struct kv *kv, struct kv_op *ops, size_t count)
+{
+    struct kv_result result = do_txn(kv, NULL, ops, count);
+    enum kv_status status = result.status;
+    kv_result_deinit(&result);
+    return status;
+}
+
+static void test_kv_txn_reads_see_what_was_written_before_them(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    assert_int_equal(put(kv, "a", "1"), KV_OK);
+    struct kv_op look = {.type = KV_OP_RANGE, .range = {.keys = one("a")}};
+    struct kv_op look_back = {.type = KV_OP_RANGE, .range = {.keys = one("a"), .revision = 2}};
+    struct kv_op ops[4] = {look, put_op("a", "2", 0), look, look_back};
+    struct kv_result result = do_txn(kv, NULL, ops, 4);
+    const struct kv_reply *replies = result.replies[0].replies;
+    static const uint64_t mods[4] = {2, 0, 3, 2};
+    static const uint64_t revisions[4] = {2, 3, 3, 3};
+    for (size_t i = 0; i < 4; i++) {
+        struct kv_item item = {0};
+        if (replies[i].item_count > 0)
+            kv_entry_item(replies[i].items[0], &item);
+        assert_int_equal(item.mod_revision, mods[i]);
+        assert_int_equal(replies[i].revision, revisions[i]);
+    }
+    assert_true(result.replies[0].succeeded);
+    kv_result_deinit(&result);
+    kv_free(kv);
+}
+
+static void test_kv_txn_is_refused_as_a_whole(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(put(kv, "a", "1"), KV_OK);
+    assert_int_equal(compact(kv, 4), KV_OK);
+    uint64_t hash = kv_hash(kv);
+    struct kv_op keep = put_op("missing", "", 0);
+    keep.put.keep_value = true;
+    const struct {
+        struct kv_op op;
+        enum kv_status status;
+    } cases[] = {
+        {put_op("a", "2", 0), KV_DUPLICATE_KEY},
+        {delete_op(all_keys()), KV_DUPLICATE_KEY},
+        {put_op("b", "2", 9), KV_LEASE_NOT_FOUND},
+        {keep, KV_KEY_NOT_FOUND},
+        {{.type = KV_OP_NONE}, KV_KEY_NOT_FOUND},
+        {{.type = KV_OP_RANGE, .range = {.keys = one("a"), .revision = 7}}, KV_FUTURE},
+        {{.type = KV_OP_RANGE, .range = {.keys = one("a"), .revision = 3}}, KV_COMPACTED},
+        {{.type = KV_OP_RANGE, .range = {.keys = one("")}}, KV_KEY_EMPTY},
+        {{.type = KV_OP_GRANT}, KV_COMMAND_INVALID},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct kv_op ops[3] = {
+            {.type = KV_OP_GRANT, .grant = {5, 60}}, put_op("a", "9", 5), cases[i].op};
+        assert_int_equal(txn_status(kv, ops, 3), cases[i].status);
+        assert_int_equal(kv_hash(kv), hash);
+        assert_int_equal(kv_lease_count(kv), 0);
+        assert_value(kv, "a", "1");
+    }
+    struct kv_op good[2] = {{.type = KV_OP_RANGE, .range = {.keys = one("a"), .revision = 4}},
+                            put_op("b", "1", 0)};
+    assert_int_equal(txn_status(kv, good, 2), KV_OK);
+    kv_free(kv);
+}
+
+/* What etcd's members did not do alike: a refusal for a read does not depend on who waits. */
+static void test_kv_txn_is_refused_for_its_reads_without_replies_too(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_op ops[2] = {put_op("a", "1", 0),
+                           {.type = KV_OP_RANGE, .range = {.keys = one("a"), .revision = 99}}};
+    struct kv_op txn = {.type = KV_OP_TXN, .txn = {.success = ops, .success_count = 2}};
+    struct buf bytes = {0};
+    kv_command_encode(&bytes,
+                      &(struct kv_command){.type = KV_COMMAND_OP, .ops = &txn, .op_count = 1});
+    struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 1, false);
+    assert_int_equal(result.status, KV_FUTURE);
+    assert_null(result.replies);
+    assert_int_equal(kv_revision(kv), 1);
+    buf_deinit(&bytes);
+    kv_free(kv);
+}
+
+static void test_kv_txn_branches_may_share_keys_and_siblings_not(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_op a = put_op("a", "1", 0);
+    struct kv_op both = {
+        .type = KV_OP_TXN,
+        .txn = {.success = &a, .success_count = 1, .failure = &a, .failure_count = 1}};
+    assert_int_equal(txn_status(kv, &both, 1), KV_OK);
+    struct kv_op twice[2] = {both, both};
+    assert_int_equal(txn_status(kv, twice, 2), KV_DUPLICATE_KEY);
+    struct kv_op deletes[2] = {delete_op(all_keys()), delete_op(one("a"))};
+    assert_int_equal(txn_status(kv, deletes, 2), KV_OK);
+    kv_free(kv);
+}
+
+static void test_kv_txn_compare_of_a_missing_key_and_of_ranges(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    assert_int_equal(put(kv, "a", "1"), KV_OK);
+    assert_int_equal(put(kv, "b", "1"), KV_OK);
+    assert_int_equal(put(kv, "b", "2"), KV_OK);
+    const struct {
+        struct kv_compare compare;
+        bool holds;
+    } cases[] = {
+        {{.keys = one("z")}, true}, /* version = 0 */
+        {{.keys = one("z"), .relation = KV_GREATER}, false},
+        {{.keys = one("z"), .target = KV_VALUE}, false},
+        {{.keys = one("z"), .target = KV_VALUE, .relation = KV_NOT_EQUAL}, false},
+        {{.keys = one("a"), .target = KV_VALUE, .value = b("1")}, true},
+        {{.keys = one("a"), .target = KV_MOD, .number = 2}, true},
+        {{.keys = all_keys(), .relation = KV_GREATER, .number = 0}, true},
+        {{.keys = all_keys(), .relation = KV_GREATER, .number = 1}, false},
+        {{.keys = {KV_HALF_OPEN, b("x"), b("y")}}, true}, /* nothing in it is like a missing key */
+        {{.keys = {KV_HALF_OPEN, b("x"), b("y")}, .target = KV_VALUE}, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct kv_compare compare = cases[i].compare;
+        struct kv_result result = do_txn(kv, &compare, NULL, 0);
+        assert_int_equal(result.status, KV_OK);
+        assert_int_equal(result.replies[0].succeeded, cases[i].holds);
+        assert_int_equal(result.revision, 4);
+        kv_result_deinit(&result);
+    }
+    kv_free(kv);
+}
+
+/* ---- leases and tickets ---------------------------------------------------------------------- */
+
+static void test_kv_lease_takes_its_keys_along(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    assert_int_equal(grant(kv, 7, 60), KV_OK);
+    assert_int_equal(grant(kv, 7, 60), KV_LEASE_EXISTS);
+    assert_int_equal(kv_revision(kv), 1);
+    assert_int_equal(do_op(kv, put_op("b", "1", 7)).status, KV_OK);
+    assert_int_equal(do_op(kv, put_op("a", "1", 7)).status, KV_OK);
+    assert_int_equal(do_op(kv, put_op("c", "1", 7)).status, KV_OK);
+    assert_int_equal(put(kv, "c", "2"), KV_OK); /* without a lease: it is off */
+    struct kv_lease_info info;
+    assert_true(kv_lease_get(kv, 7, &info));
+    assert_int_equal(info.key_count, 2);
+    struct kv_lease_time which = {.id = 7};
+    struct kv_command command = {
+        .type = KV_COMMAND_EXPIRE, .term = 2, .leases = &which, .lease_count = 1};
+    assert_int_equal(apply(kv, &command).status, KV_NOT_OF_THIS_TERM);
+    assert_true(is_there(kv, "a"));
+    command.term = 1;
+    struct kv_result result = apply(kv, &command);
+    assert_int_equal(result.status, KV_OK);
+    assert_int_equal(result.revision, 6); /* one for both */
+    assert_false(is_there(kv, "a") || is_there(kv, "b"));
+    assert_true(is_there(kv, "c"));
+    command.type = KV_COMMAND_REVOKE;
+    assert_int_equal(apply(kv, &command).status, KV_LEASE_NOT_FOUND);
+    kv_free(kv);
+}
+
+static struct kv_result put_with_ticket(struct kv *kv, const char *value, const char *ticket)
+{
+    struct kv_op op = put_op("k", value, 0);
+    return apply(kv, &(struct kv_command){
+                         .type = KV_COMMAND_OP, .ticket = b(ticket), .ops = &op, .op_count = 1});
+}
+
+static void test_kv_ticket_makes_a_repetition_harmless(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_result first = put_with_ticket(kv, "1", "t");
+    assert_int_equal(first.revision, 2);
+    kv_result_deinit(&first);
+    assert_int_equal(put(kv, "k", "2"), KV_OK);
+    struct kv_result again = put_with_ticket(kv, "1", "t");
+    assert_int_equal(again.status, KV_REPEATED);
+    assert_int_equal(again.revision, 2);
+    kv_result_deinit(&again);
+    assert_value(kv, "k", "2");
+    struct kv_ticket ticket;
+    assert_true(kv_ticket_get(kv, b("t"), &ticket));
+    assert_int_equal(ticket.sequence, 1);
+    assert_true(ticket.succeeded);
+    assert_false(kv_ticket_get(kv, b("u"), &ticket));
+    kv_free(kv);
+}
+
+static void test_kv_tickets_beyond_the_limit_push_out_the_oldest(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    char name[32];
+    for (uint64_t i = 1; i <= KV_TICKETS_MAX + 10; i++) {
+        (void)snprintf(name, sizeof name, "t%u", (unsigned)i);
+        struct kv_result result = put_with_ticket(kv, "1", name);
+        assert_int_equal(result.status, KV_OK);
+        kv_result_deinit(&result);
+    }
+    struct kv_ticket ticket;
+    assert_false(kv_ticket_get(kv, b("t10"), &ticket));
+    assert_true(kv_ticket_get(kv, b("t11"), &ticket));
+    assert_int_equal(kv_ticket_last(kv), KV_TICKETS_MAX + 10);
+    kv_free(kv);
+}
+
+/* ---- compaction ------------------------------------------------------------------------------ */
+
+static void test_kv_compaction_frees_all_but_what_is_there(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    for (int round = 0; round < 10; round++)
+        for (const char *key = "a\0b\0c\0"; *key != 0; key += 2)
+            assert_int_equal(put(kv, key, "value"), KV_OK);
+    assert_int_equal(del(kv, "c"), KV_OK);
+    uint64_t revision = kv_revision(kv);
+    assert_int_equal(compact(kv, revision + 1), KV_FUTURE);
+    assert_int_equal(compact(kv, revision), KV_OK);
+    assert_int_equal(compact(kv, revision), KV_COMPACTED);
+    assert_int_equal(put(kv, "d", ""), KV_OK);
+    assert_int_equal(compact(kv, revision + 1), KV_OK);
+    uint64_t hash = kv_hash(kv);
+    while (kv_tidy(kv, 3))
+        continue;
+    assert_int_equal(kv_hash(kv), hash);
+    assert_int_equal(kv_history_end(kv) - kv_history_first(kv), 1);
+    assert_int_equal(kv_history_bytes(kv), sizeof(void *));
+    assert_int_equal(index_check(&kv->keys, false), 3);
+    assert_value(kv, "a", "value");
+    kv_free(kv);
+}
+
+static void test_kv_compaction_waits_for_an_open_view(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(put(kv, "a", "value"), KV_OK);
+    struct kv_view *view = kv_view_new(kv);
+    uint64_t before = kv_history_bytes(kv);
+    assert_int_equal(compact(kv, kv_revision(kv)), KV_OK);
+    assert_false(kv_tidy(kv, SIZE_MAX));
+    assert_int_equal(kv_history_bytes(kv), before);
+    kv_view_free(view);
+    assert_false(kv_tidy(kv, SIZE_MAX));
+    assert_true(kv_history_bytes(kv) < before / 10);
+    kv_free(kv);
+}
+
+/* An entry in a reply outlives what the store does with its key. */
+static void test_kv_reply_outlives_compaction_and_the_store(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    assert_int_equal(put(kv, "a", "old"), KV_OK);
+    assert_int_equal(put(kv, "a", "new"), KV_OK);
+    struct kv_reply reply;
+    struct kv_range range = {.keys = one("a"), .revision = 2};
+    assert_int_equal(kv_range_all(kv, &range, &reply), KV_OK);
+    assert_int_equal(del(kv, "a"), KV_OK);
+    assert_int_equal(compact(kv, kv_revision(kv)), KV_OK);
+    assert_false(kv_tidy(kv, SIZE_MAX));
+    kv_free(kv);
+    struct kv_item item;
+    kv_entry_item(reply.items[0], &item);
+    assert_memory_equal(item.value.data, "old", 3);
+    kv_reply_deinit(&reply);
+}
+
+/* ---- size ------------------------------------------------------------------------------------ */
+
+static const char *numbered(char *out, size_t size, uint64_t number)
+{
+    (void)snprintf(out, size, "%06u", (unsigned)number);
+    return out;
+}
+
+static uint64_t count_between(const bool *there, uint64_t from, uint64_t to)
+{
+    uint64_t count = 0;
+    for (uint64_t i = from; i < to; i++)
+        count += there[i] ? 1 : 0;
+    return count;
+}
+
+/* Enough keys for four levels of the tree, in any order, with compaction taking some away. */
+static void test_kv_many_keys_are_counted_in_any_range(void **state)
+{
+    (void)state;
+    enum { KEYS = 9000 };
+    static bool there[KEYS];
+    struct prng prng = {.state = 3};
+    struct kv *kv = kv_new();
+    char key[16];
+    char end[16];
+    for (int i = 0; i < 60000; i++) {
+        uint64_t number = prng_below(&prng, KEYS);
+        bool is_put = prng_below(&prng, 100) < (i < 30000 ? 70 : 30);
+        numbered(key, sizeof key, number);
+        assert_int_equal(is_put ? put(kv, key, "v") : del(kv, key), KV_OK);
+        there[number] = is_put;
+        if (i % 500 != 0)
+            continue;
+        if (i % 2000 == 0)
+            assert_int_equal(compact(kv, kv_revision(kv)), KV_OK);
+        (void)kv_tidy(kv, 1500);
+        (void)index_check(&kv->keys, false);
+        uint64_t from = prng_below(&prng, KEYS);
+        uint64_t to = prng_below(&prng, KEYS);
+        struct kv_keys keys = {.extent = KV_HALF_OPEN,
+                               .key = b(numbered(key, sizeof key, from)),
+                               .end = b(numbered(end, sizeof end, to))};
+        assert_int_equal(kv_count_range(kv, &keys), count_between(there, from, to));
+    }
+    assert_int_equal(kv_count(kv), count_between(there, 0, KEYS));
+    kv_free(kv);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kv_revisions_count_changes_and_start_anew_after_a_delete),
+        cmocka_unit_test(test_kv_delete_of_a_range_takes_one_revision),
+        cmocka_unit_test(test_kv_batch_gives_each_operation_its_revision_and_status),
+        cmocka_unit_test(test_kv_undecodable_command_changes_nothing),
+        cmocka_unit_test(test_kv_hash_tells_histories_apart),
+        cmocka_unit_test(test_kv_txn_reads_see_what_was_written_before_them),
+        cmocka_unit_test(test_kv_txn_is_refused_as_a_whole),
+        cmocka_unit_test(test_kv_txn_is_refused_for_its_reads_without_replies_too),
+        cmocka_unit_test(test_kv_txn_branches_may_share_keys_and_siblings_not),
+        cmocka_unit_test(test_kv_txn_compare_of_a_missing_key_and_of_ranges),
+        cmocka_unit_test(test_kv_lease_takes_its_keys_along),
+        cmocka_unit_test(test_kv_ticket_makes_a_repetition_harmless),
+        cmocka_unit_test(test_kv_tickets_beyond_the_limit_push_out_the_oldest),
+        cmocka_unit_test(test_kv_compaction_frees_all_but_what_is_there),
+        cmocka_unit_test(test_kv_compaction_waits_for_an_open_view),
+        cmocka_unit_test(test_kv_reply_outlives_compaction_and_the_store),
+        cmocka_unit_test(test_kv_many_keys_are_counted_in_any_range),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
