@@ -213,6 +213,7 @@ enum node_life node_life(const struct node *node)
 
 uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys)
 {
-    (void)kv, (void)keys;
+    (void)kv;
+    (void)keys;
     return 0;
 }
