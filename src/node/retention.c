@@ -13,7 +13,7 @@
 #define HOUR_MS UINT64_C(3600000)
 #define HISTORY_BYTES (UINT64_C(100) * 1000 * 1000)
 #define TICKET_MS HOUR_MS
-#define STEPS 32u /* over history_bytes, such a part of the revisions goes at a time */
+#define STEPS 32u /* over history_bytes, such a part of the revisions goes at least */
 
 static void begin_term(struct node *node, floe_term term)
 {
@@ -24,9 +24,10 @@ static void begin_term(struct node *node, floe_term term)
     ages_init(&retention->tickets, TICKET_MS);
 }
 
-/* While the store still tidies up, or keeps all for a snapshot, what was compacted is still counted
+/* The part of the history that is over history_bytes, in 1024ths of it; 0: none.
+ * While the store still tidies up, or keeps all for a snapshot, what was compacted is still counted
  * as occupied: what will be left of it is estimated by its share of the revisions. */
-static bool is_too_large(struct node *node)
+static uint64_t surplus(struct node *node)
 {
     struct retention *retention = &node->retention;
     uint64_t limit = node->options.history_bytes;
@@ -38,7 +39,8 @@ static bool is_too_large(struct node *node)
     uint64_t all = last - retention->tidied;
     if (gone > retention->tidied)
         bytes = bytes / all * (last - gone) + bytes % all * (last - gone) / all;
-    return bytes > (limit != 0 ? limit : HISTORY_BYTES);
+    limit = limit != 0 ? limit : HISTORY_BYTES;
+    return bytes > limit ? (bytes - limit) / (bytes / 1024 + 1) : 0;
 }
 
 /* The revision up to which history is to go; 0: nothing. */
@@ -48,8 +50,10 @@ static uint64_t compact_goal(struct node *node)
     uint64_t from = gone > 0 ? gone : 1; /* 1 is the empty store */
     uint64_t last = kv_revision(node->kv);
     uint64_t goal = node->retention.revisions.passed;
-    if (is_too_large(node) && last > from) {
-        uint64_t step = (last - from) / STEPS;
+    uint64_t over = surplus(node);
+    if (over > 0 && last > from) {
+        uint64_t least = 1024 / STEPS;
+        uint64_t step = (last - from) * (over > least ? over : least) / 1024;
         uint64_t forced = from + (step > 0 ? step : 1);
         goal = forced > goal ? forced : goal;
     }

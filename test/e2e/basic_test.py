@@ -94,7 +94,7 @@ def test_error_rows():
         rows = [
             ("GET", "/missing", None, 404), ("HEAD", "/missing", None, 404),
             ("GET", "/x?consistency=never", None, 400),
-            ("PUT", "/health", b"x", 400), ("PUT", "/v3/kv", b"x", 400), ("PUT", "/txn", b"x", 400),
+            ("PUT", "/health", b"x", 400), ("PUT", "/txn", b"x", 400),
             ("PUT", "/" + "k" * 65, b"x", 414), ("PUT", "/k", b"x" * 1001, 413), ("PUT", "/k", b"x" * 5000, 413),
             ("POST", "/abc", b"http://127.0.0.1:1", 400), ("POST", "/0", b"http://127.0.0.1:1", 400),
             ("POST", "/18446744073709551616", b"http://127.0.0.1:1", 400),

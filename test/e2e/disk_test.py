@@ -220,7 +220,7 @@ def test_small_disk_is_kept_from_filling_by_early_snapshots():
         wait_for("the node to serve", n.serves, 30)
         c.leader()
         results = {}
-        for i in range(3000):  # 60 MB over a few keys on 24 MiB
+        for i in range(3000):  # 60 MB over a few keys on 28 MiB
             key = "k%d" % (i % 10)
             results[key] = n.put(key, value_of(key)).status
             assert results[key] == 204, (i, results[key], n.log()[-2000:])
@@ -229,7 +229,8 @@ def test_small_disk_is_kept_from_filling_by_early_snapshots():
         disk.start()
         wait_for("the node to serve", n.serves, 30)
         assert_all_there(n, results)
-    on_small_disk(24, run)
+    # what was overwritten is part of the snapshots: as little of it as possible
+    on_small_disk(28, run, heartbeat_ms=20, election_ms=200, extra={"store": {"history_bytes": 65536}})
 
 
 def fill(disk, leave_mib):

@@ -46,6 +46,8 @@ class Terminal:
 
     def ready(self):
         assert self.process.poll() is None, "%r ended: %s" % (self.script, open(self.log.name).read()[-2000:])
+        if "cluster" in self.script:  # what the reader waits for
+            return "is the leader" in open(self.log.name).read()
         return answers("http://127.0.0.1:12380/health")
 
     def interrupt(self):
