@@ -26,6 +26,7 @@ enum wal_record_type {
 #define WAL_HEAD_BYTES_MAX 320
 /* A segment file beyond this was not written by us. */
 #define WAL_SEGMENT_FILE_MAX (UINT64_C(1) << 30)
+#define WAL_POSITION_MAX (UINT64_C(1) << 62) /* more than any disk has ever taken */
 #define WAL_PATH_MAX 40
 #define WAL_ERROR_MAX 320
 

@@ -127,7 +127,7 @@ enum err wal_record_get_head(const struct wal_view *view, struct wal_head *out)
         head.recycled = unpack_u64(&in) != 0;
     unpack_rest(&in, count, count > 11 ? 11 : count);
     if (count < 9 || unpack_end(&in) != ERR_OK || version == 0 ||
-        head.reserved > WAL_SEGMENT_FILE_MAX)
+        head.reserved > WAL_SEGMENT_FILE_MAX || view->position > WAL_POSITION_MAX)
         return ERR_CORRUPT;
     *out = head;
     return ERR_OK;
