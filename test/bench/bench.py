@@ -120,6 +120,7 @@ class Floe(Servers):
                 f.write("]\n")
             self.start([os.path.join(BUILD, "floed"), "--config", conf])
         leader = wait_for(lambda: get_json(http[0], "/status").get("leader"))
+        self.ports = http
         self.port = http[leader - 1]
         self.follower_port = http[leader % count]
 
@@ -240,7 +241,7 @@ def main():
     args = parser.parse_args()
     rounds = args.rounds or (2 if args.quick else 5)
     seconds = 1 if args.quick else 3
-    kinds = {"floe": Floe, "etcd": Etcd, "bare": Bare}
+    kinds = {"floe": Floe, "floe /v3": FloeV3, "etcd": Etcd, "bare": Bare}
     if ETCD is None:
         say("SKIPPED: etcd is not installed (apt install etcd-server): no comparison with it")
         del kinds["etcd"]
