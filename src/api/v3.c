@@ -266,13 +266,44 @@ static void stream_input(struct api *api, struct api_stream *stream, const uint8
         call->route->handle(api, call, now_ms);
 }
 
-static void stream_free(struct api *api, struct api_stream *stream)
+/* Nobody reads an answer of a stream any more; another one is still owed, to nobody. */
+static void end_gone(struct api *api, struct v3_call *call, const struct node_result *result,
+                     uint64_t now_ms)
 {
-    struct v3_call *call = (struct v3_call *)stream;
+    if (v3_is_in_queue(call) && v3_leave_queue(api, call, result, now_ms))
+        return;
+    if (call->is_stream)
+        call_free(api, call);
+    else
+        v3_fail(api, call, V3_CANCELED);
+}
+
+static void gone(struct api *api, struct v3_call *call, uint64_t now_ms)
+{
     v3_wait_end(api, call);
     call->is_gone = true;
     if (!call->in_node)
-        call_free(api, call);
+        end_gone(api, call, NULL, now_ms);
+}
+
+static void stream_free(struct api *api, struct api_stream *stream)
+{
+    gone(api, (struct v3_call *)stream, api->v3->now_ms);
+}
+
+bool v3_wants_gone(const struct v3 *v3, uint64_t token)
+{
+    struct v3_call *call = NULL;
+    HASH_FIND(hh, v3->calls, &token, sizeof token, call);
+    return call != NULL && !call->is_stream && !call->is_gone && v3_is_in_queue(call);
+}
+
+void v3_gone(struct api *api, uint64_t token, uint64_t now_ms)
+{
+    struct v3_call *call = NULL;
+    HASH_FIND(hh, api->v3->calls, &token, sizeof token, call);
+    ASSERT_MSG(call != NULL && !call->is_gone, "a client that has gone already");
+    gone(api, call, now_ms);
 }
 
 bool v3_next_value(struct api *api, struct v3_call *call)
@@ -366,7 +397,7 @@ bool v3_result(struct api *api, struct node_result *result, uint64_t now_ms)
     ASSERT_MSG(call->in_node, "a result that nobody has asked for");
     call->in_node = false;
     if (call->is_gone) {
-        call_free(api, call);
+        end_gone(api, call, result, now_ms);
     } else if (result->outcome != NODE_OK) {
         api->v3->counts.failed++;
         refuse(api, call, result->outcome, now_ms);

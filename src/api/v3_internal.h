@@ -39,6 +39,7 @@ enum v3_error {
     V3_NOT_ENOUGH_MEMBERS,
     V3_TIMED_OUT,
     V3_STOPPED,
+    V3_CANCELED,
     V3_UNHEALTHY,
     V3_OVERLOADED,
     V3_NO_SPACE,
@@ -101,10 +102,12 @@ struct v3_call {
     bool is_streaming_begun; /* its head is on its way */
     bool in_node;            /* the node owes a result */
     bool is_gone;            /* the client has; waits for the node's result only */
-    bool is_over;            /* nothing comes after message */
-    bool is_making;          /* the next chunk is being made: nobody needs to be woken */
-    bool is_waiting;         /* in v3->waiting */
-    struct buf message;      /* of a stream: to be sent */
+    bool is_leaving;         /* ... which is that of taking it out of its queue */
+    bool has_left;
+    bool is_over;       /* nothing comes after message */
+    bool is_making;     /* the next chunk is being made: nobody needs to be woken */
+    bool is_waiting;    /* in v3->waiting */
+    struct buf message; /* of a stream: to be sent */
     /* of the handlers */
     uint64_t id; /* a lease */
     uint64_t ttl;
@@ -202,6 +205,15 @@ void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range 
 
 /* An id of a member was in use once: tries another one. false: that is not it. */
 bool v3_member_add_again(struct api *api, struct v3_call *call, uint64_t now_ms);
+
+/* ---- queues of lock and election (v3_lock.c) --------------------------------------------------
+ */
+
+bool v3_is_in_queue(const struct v3_call *call);
+/* Takes a call out of its queue whose client has gone: asks the node, as often as need be. result:
+ * of what it was asked before, or NULL. false: nothing needs to be done, or can. */
+bool v3_leave_queue(struct api *api, struct v3_call *call, const struct node_result *result,
+                    uint64_t now_ms);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 

@@ -97,11 +97,25 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     int error = errno;
     struct http_server *server;
     (void)listener;
-    LIST_FOREACH(server, &servers, entry) {
+    LIST_FOREACH(server, &servers, entry)
+    {
         if (server->evhttp != arg)
             continue;
         log_warn(server->logger, "http accept failed error=\"%s\"", strerror(error));
         pause_accepting(server, ACCEPT_PAUSE_MS);
+    }
+}
+
+/* Of those whose place in a queue is others' loss if their client has gone. */
+static void tell_gone(struct http_server *server, uint64_t now_ms)
+{
+    struct waiting *waiting;
+    struct waiting *next;
+    HASH_ITER(hh, server->waiting, waiting, next)
+    {
+        if (api_wants_gone(server->api, waiting->token) &&
+            http_conns_has_closed(&server->conns, waiting->request))
+            api_gone(server->api, waiting->token, now_ms);
     }
 }
 
@@ -111,6 +125,7 @@ static void on_scan(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct http_server *server = arg;
     uint64_t now_ms = clock_now_ms();
+    tell_gone(server, now_ms);
     http_streams_scan(&server->streams, now_ms);
     http_conns_scan(&server->conns, now_ms);
     maybe_resume_accepting(server, now_ms);
@@ -144,8 +159,8 @@ static void send_response(struct evhttp_request *request, struct api_response *r
     bool no_body = response->head || evhttp_request_get_command(request) == EVHTTP_REQ_CONNECT;
     if (no_body && !bodyless) { /* evhttp would send the body, or no length */
         char length[24];
-        size_t len = response->head && response->body != NULL ? evbuffer_get_length(response->body)
-                                                              : 0;
+        size_t len =
+            response->head && response->body != NULL ? evbuffer_get_length(response->body) : 0;
         (void)snprintf(length, sizeof length, "%zu", len);
         add_header(request, "Content-Length", length);
     }
@@ -216,7 +231,8 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     struct api_header *headers = NULL;
     size_t count = 0;
     size_t cap = 0;
-    TAILQ_FOREACH(header, input, next) {
+    TAILQ_FOREACH(header, input, next)
+    {
         headers = mem_grow(headers, count, &cap, sizeof *headers);
         headers[count++] = (struct api_header){.name = header->key, .value = header->value};
     }
@@ -282,9 +298,9 @@ static struct evhttp *make_evhttp(struct http_server *server)
     evhttp_set_max_body_size(evhttp, (ev_ssize_t)options->body_bytes);
     evhttp_set_default_content_type(evhttp, NULL);
     evhttp_set_allowed_methods(evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
-                                           EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                           EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                           EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+                                           EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
+                                           EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT |
+                                           EVHTTP_REQ_PATCH);
     evhttp_set_bevcb(evhttp, on_accept, server);
     evhttp_set_gencb(evhttp, on_request, server);
     return evhttp;
@@ -304,12 +320,10 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
     server->logger = logger;
     server->options = with_defaults(options);
     http_conns_init(&server->conns, base,
-                    &(struct http_conn_limits){server->options.header_timeout_ms,
-                                               server->options.body_timeout_ms,
-                                               server->options.bytes_per_s,
-                                               server->options.idle_timeout_ms,
-                                               server->options.header_bytes,
-                                               server->options.buffered_bytes});
+                    &(struct http_conn_limits){
+                        server->options.header_timeout_ms, server->options.body_timeout_ms,
+                        server->options.bytes_per_s, server->options.idle_timeout_ms,
+                        server->options.header_bytes, server->options.buffered_bytes});
     http_streams_init(&server->streams, api, &server->conns, server->options.idle_timeout_ms,
                       message_bound(&server->options));
     server->evhttp = make_evhttp(server);
@@ -340,7 +354,8 @@ void http_server_free(struct http_server *server)
         return;
     struct waiting *waiting;
     struct waiting *next;
-    HASH_ITER(hh, server->waiting, waiting, next) {
+    HASH_ITER(hh, server->waiting, waiting, next)
+    {
         answer_abandoned(waiting->request);
         HASH_DEL(server->waiting, waiting);
         mem_free(waiting);
@@ -386,9 +401,8 @@ enum err http_server_listen(struct http_server *server, const struct addr *addr,
     if (found == NULL)
         return ERR_NOT_FOUND;
     unsigned flags = LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE;
-    struct evconnlistener *listener =
-        evconnlistener_new_bind(server->base, NULL, NULL, flags, BACKLOG, found->ai_addr,
-                                (int)found->ai_addrlen);
+    struct evconnlistener *listener = evconnlistener_new_bind(
+        server->base, NULL, NULL, flags, BACKLOG, found->ai_addr, (int)found->ai_addrlen);
     int failure = errno;
     freeaddrinfo(found);
     if (listener == NULL) {

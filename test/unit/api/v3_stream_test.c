@@ -246,6 +246,67 @@ static void test_v3_lock_renews_a_lease_of_its_own(void **state)
     assert_string_equal(other, "{" H("4") ",'key':'bC80ZA=='}");
 }
 
+/* The client of an earlier request goes; what it is answered. */
+static void go(uint64_t of)
+{
+    assert_true(api_wants_gone(api, of));
+    api_gone(api, of, now_ms);
+    assert_false(api_wants_gone(api, of));
+    other[0] = '\0';
+    more();
+}
+
+static void test_v3_who_waits_and_goes_leaves_the_queue(void **state)
+{
+    (void)state;
+    for (int id = 1; id <= 3; id++) {
+        char grant[40];
+        (void)snprintf(grant, sizeof grant, "{'TTL':60,'ID':%d}", id);
+        post("lease/grant", grant);
+    }
+    post("lock/lock", "{'name':'bA==','lease':1}");
+    assert_false(api_wants_gone(api, token)); /* it has its answer */
+    post("lock/lock", "{'name':'bA==','lease':2}");
+    uint64_t gone = token;
+    post("lock/lock", "{'name':'bA==','lease':3}");
+    go(gone);
+    assert_string_equal(body, ""); /* the lock is held */
+    assert_int_equal(other_status, 408);
+    assert_string_equal(other, ERR("1", "context canceled"));
+    post("lock/unlock", "{'key':'bC8x'}"); /* 2 to 4 were the three, 5 the one who went */
+    assert_string_equal(body, "{" H("6") "}");
+    assert_string_equal(other, "{" H("6") ",'key':'bC8z'}");
+}
+
+static void test_v3_who_goes_takes_a_lease_of_its_own_along(void **state)
+{
+    (void)state;
+    post("lease/grant", "{'TTL':60,'ID':1}");
+    post("lock/lock", "{'name':'bA==','lease':1}");
+    post("lock/lock", "{'name':'bA=='}");
+    go(token);
+    post("lease/leases", "{}");
+    assert_string_equal(body, "{" H("4") ",'leases':[{'ID':'1'}]}");
+}
+
+/* Without a leader it is tried again, until it is done. */
+static void test_v3_who_goes_leaves_when_the_node_can(void **state)
+{
+    (void)state;
+    post("lease/grant", "{'TTL':60,'ID':1}");
+    post("lease/grant", "{'TTL':60,'ID':2}");
+    post("election/campaign", "{'name':'ZQ==','lease':1,'value':'MQ=='}");
+    post("election/campaign", "{'name':'ZQ==','lease':2,'value':'Mg=='}");
+    uint64_t gone = token;
+    kv_node.outcome = NODE_UNKNOWN;
+    api_gone(api, gone, now_ms);
+    kv_node.outcome = NODE_OK;
+    more();
+    post("election/resign", "{'leader':{'key':'ZS8x','rev':'2','lease':'1'}}");
+    post("election/leader", "{'name':'ZQ=='}");
+    assert_string_equal(body, ERR("2", "election: no leader"));
+}
+
 static void test_v3_election(void **state)
 {
     (void)state;
@@ -295,6 +356,9 @@ int main(void)
         TEST(test_v3_lock_waits_for_its_turn),
         TEST(test_v3_lock_whose_lease_ends_while_it_waits_is_refused),
         TEST(test_v3_lock_renews_a_lease_of_its_own),
+        TEST(test_v3_who_waits_and_goes_leaves_the_queue),
+        TEST(test_v3_who_goes_takes_a_lease_of_its_own_along),
+        TEST(test_v3_who_goes_leaves_when_the_node_can),
         TEST(test_v3_election),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
