@@ -29,6 +29,8 @@
 struct waiting {
     uint64_t token; /* key */
     struct evhttp_request *request;
+    struct http_server *server;
+    struct event *closed; /* NULL: nobody needs to know that the client has gone */
     UT_hash_handle hh;
 };
 
@@ -56,6 +58,36 @@ struct http_server {
 /* evhttp passes itself, not us, to the error callback of a listener that it has taken over, and has
  * no place for an argument of ours: the one list of the process finds the way back. */
 static LIST_HEAD(, http_server) servers = LIST_HEAD_INITIALIZER(servers);
+
+/* ---- clients that go ------------------------------------------------------------------------- */
+
+static void waiting_free(struct waiting *waiting)
+{
+    HASH_DEL(waiting->server->waiting, waiting);
+    if (waiting->closed != NULL)
+        event_free(waiting->closed);
+    mem_free(waiting);
+}
+
+static void on_client_gone(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct waiting *waiting = arg;
+    if (api_wants_gone(waiting->server->api, waiting->token))
+        api_gone(waiting->server->api, waiting->token, clock_now_ms());
+}
+
+/* Without reading, which evhttp does not bear while a request waits for its answer. The connection
+ * stays as long as it does. Without epoll it is not noticed. */
+static void watch_client(struct waiting *waiting)
+{
+    struct http_conn *conn = http_conns_find(&waiting->server->conns, waiting->request);
+    waiting->closed = event_new(waiting->server->base, bufferevent_getfd(conn->bev), EV_CLOSED,
+                                on_client_gone, waiting);
+    ASSERT_MSG(waiting->closed != NULL, "out of memory");
+    (void)event_add(waiting->closed, NULL);
+}
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
@@ -106,26 +138,12 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     }
 }
 
-/* Of those whose place in a queue is others' loss if their client has gone. */
-static void tell_gone(struct http_server *server, uint64_t now_ms)
-{
-    struct waiting *waiting;
-    struct waiting *next;
-    HASH_ITER(hh, server->waiting, waiting, next)
-    {
-        if (api_wants_gone(server->api, waiting->token) &&
-            http_conns_has_closed(&server->conns, waiting->request))
-            api_gone(server->api, waiting->token, now_ms);
-    }
-}
-
 static void on_scan(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct http_server *server = arg;
     uint64_t now_ms = clock_now_ms();
-    tell_gone(server, now_ms);
     http_streams_scan(&server->streams, now_ms);
     http_conns_scan(&server->conns, now_ms);
     maybe_resume_accepting(server, now_ms);
@@ -188,8 +206,7 @@ void http_server_pump(struct http_server *server, uint64_t now_ms)
         HASH_FIND(hh, server->waiting, &response.token, sizeof response.token, waiting);
         ASSERT_MSG(waiting != NULL, "an answer without a request, or a second one");
         struct evhttp_request *request = waiting->request;
-        HASH_DEL(server->waiting, waiting);
-        mem_free(waiting);
+        waiting_free(waiting);
         if (response.stream || response.websocket) {
             if (http_streams_begin(&server->streams, request, &response, now_ms))
                 continue;
@@ -239,6 +256,7 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     struct waiting *waiting = mem_calloc(1, sizeof *waiting);
     waiting->token = ++server->last_token;
     waiting->request = request;
+    waiting->server = server;
     HASH_ADD(hh, server->waiting, token, sizeof waiting->token, waiting);
     struct api_request value = {
         .method = method_of(request),
@@ -249,6 +267,8 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     };
     api_handle(server->api, waiting->token, &value, clock_now_ms());
     mem_free(headers);
+    if (api_wants_gone(server->api, waiting->token))
+        watch_client(waiting);
     /* node has its copy: a body that waits for its answer would count twice */
     struct evbuffer *body = evhttp_request_get_input_buffer(request);
     (void)evbuffer_drain(body, evbuffer_get_length(body));
@@ -356,9 +376,9 @@ void http_server_free(struct http_server *server)
     struct waiting *next;
     HASH_ITER(hh, server->waiting, waiting, next)
     {
-        answer_abandoned(waiting->request);
-        HASH_DEL(server->waiting, waiting);
-        mem_free(waiting);
+        struct evhttp_request *request = waiting->request;
+        waiting_free(waiting);
+        answer_abandoned(request);
     }
     LIST_REMOVE(server, entry);
     http_streams_deinit(&server->streams);

@@ -12,7 +12,6 @@
 #include <event2/buffer.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -97,16 +96,6 @@ struct http_conn *http_conns_find(struct http_conns *conns, struct evhttp_reques
     HASH_FIND(hh, conns->by_bev, &bev, sizeof(struct bufferevent *), conn);
     ASSERT_MSG(conn != NULL, "a request on a connection that we did not make");
     return conn;
-}
-
-/* Without reading, which evhttp does not bear while a request waits for its answer. */
-bool http_conns_has_closed(struct http_conns *conns, struct evhttp_request *request)
-{
-    if (evhttp_request_get_connection(request) == NULL)
-        return true;
-    struct pollfd poll_fd = {.fd = bufferevent_getfd(http_conns_find(conns, request)->bev),
-                             .events = POLLRDHUP};
-    return poll(&poll_fd, 1, 0) > 0;
 }
 
 /* ---- phases ---------------------------------------------------------------------------------- */

@@ -38,8 +38,6 @@ bool http_conns_is_too_much(const struct http_conns *conns, size_t answer_bytes)
 struct http_conn *http_conns_find(struct http_conns *conns, struct evhttp_request *request);
 /* Streams that have sent something since they were asked for last, one by one. NULL: no more. */
 struct http_conn *http_conns_next_drained(struct http_conns *conns);
-/* The client has closed, or at least sends nothing more. One system call. */
-bool http_conns_has_closed(struct http_conns *conns, struct evhttp_request *request);
 /* Ends a connection right after this callback, whatever it is doing. */
 void http_conns_cut(struct http_conn *conn);
 /* Ends what is late, forgets what evhttp has dropped. Some ten times a second. */

@@ -160,6 +160,51 @@ static void open_socket(const char *path)
     assert_true(head.status == 101 && head.socket);
 }
 
+/* As etcd, which reads all texts as one row of values. */
+static void test_v3_websocket_takes_a_value_in_several_texts(void **state)
+{
+    (void)state;
+    open_socket("/v3/watch");
+    say("{'create_request':{'key':");
+    assert_string_equal(body, "");
+    say("'YQ=='}}{'progress_request'");
+    assert_string_equal(body, "<{'result':{" H("1") ",'created':true}}>");
+    say(":{}}");
+    assert_string_equal(body, "<{'result':{" H("1") ",'watch_id':'-1'}}>");
+    static char half[(64 << 10) + 2];
+    memset(half, ' ', sizeof half - 1);
+    half[0] = '{';
+    say(half); /* no more than that */
+    assert_string_equal(body, "<{'error':{'grpc_code':2,'http_code':500,'message':'unexpected EOF',"
+                              "'http_status':'Internal Server Error'}}>");
+    open_socket("/v3/lease/keepalive");
+    say("{'ID':");
+    assert_string_equal(body, "");
+    say("'5'}");
+    assert_string_equal(body, "<{'result':{" H("1") ",'ID':'5'}}>");
+}
+
+static void test_v3_watch_tells_progress_before_there_is_a_watcher(void **state)
+{
+    (void)state;
+    post("watch", "{'progressRequest':{}}{'create_request':{'key':'YQ=='}}");
+    assert_string_equal(body, "<{'result':{" H("1") ",'watch_id':'-1'}}\n>"
+                                                    "<{'result':{" H("1") ",'created':true}}\n>");
+}
+
+static void test_v3_observer_is_not_confused_by_another_text(void **state)
+{
+    (void)state;
+    post("lease/grant", "{'TTL':60,'ID':1}");
+    open_socket("/v3/election/observe");
+    say("{'name':'ZQ=='}");
+    say("{'name':'Zg=='}");
+    uint64_t socket = token;
+    post("election/campaign", "{'name':'ZQ==','lease':1,'value':'MQ=='}");
+    token = socket;
+    assert_non_null(strstr(body, "'kv':{'key':'ZS8x'"));
+}
+
 static void test_v3_websocket_watch(void **state)
 {
     (void)state;
@@ -353,6 +398,9 @@ int main(void)
         TEST(test_v3_watch_that_asks_for_nothing_is_silent),
         TEST(test_v3_streams_end_when_the_member_stops),
         TEST(test_v3_websocket_watch),
+        TEST(test_v3_websocket_takes_a_value_in_several_texts),
+        TEST(test_v3_watch_tells_progress_before_there_is_a_watcher),
+        TEST(test_v3_observer_is_not_confused_by_another_text),
         TEST(test_v3_lock_waits_for_its_turn),
         TEST(test_v3_lock_whose_lease_ends_while_it_waits_is_refused),
         TEST(test_v3_lock_renews_a_lease_of_its_own),
