@@ -83,6 +83,16 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
         api_queue_response(api, &response);
 }
 
+bool api_wants_gone(const struct api *api, uint64_t token)
+{
+    return v3_wants_gone(api->v3, token);
+}
+
+void api_gone(struct api *api, uint64_t token, uint64_t now_ms)
+{
+    v3_gone(api, token, now_ms);
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 void api_response_deinit(struct api_response *response)

@@ -47,6 +47,11 @@ struct api_request {
 
 void api_handle(struct api *api, uint64_t token, const struct api_request *request,
                 uint64_t now_ms);
+/* Whether an unanswered request stands in a queue of clients, where nobody must stand who has gone:
+ * then api_gone is to be called. */
+bool api_wants_gone(const struct api *api, uint64_t token);
+/* The client of such a request has gone, or will send nothing more. It is answered all the same. */
+void api_gone(struct api *api, uint64_t token, uint64_t now_ms);
 
 #define API_HEADERS_MAX 8
 struct api_response {

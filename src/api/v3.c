@@ -52,22 +52,6 @@ void v3_free(struct api *api)
     api->v3 = NULL;
 }
 
-void v3_wait(struct api *api, struct v3_call *call, v3_handler *on_change)
-{
-    call->on_change = on_change;
-    if (call->is_waiting)
-        return;
-    call->is_waiting = true;
-    TAILQ_INSERT_TAIL(&api->v3->waiting, call, next_waiting);
-}
-
-void v3_wait_end(struct api *api, struct v3_call *call)
-{
-    if (call->is_waiting)
-        TAILQ_REMOVE(&api->v3->waiting, call, next_waiting);
-    call->is_waiting = false;
-}
-
 struct v3_counts v3_counts(const struct v3 *v3)
 {
     struct v3_counts counts = v3->counts;
@@ -261,18 +245,63 @@ static void stream_input(struct api *api, struct api_stream *stream, const uint8
             begin_unary(api, call, (const char *)text, len, now_ms);
         return;
     }
+    bool observes =
+        call->route->handle == v3_handle_observe; /* one request, whose name is in text */
+    if (observes && (call->in_node || call->is_waiting))
+        return;
+    if (call->text_at == call->text.len) { /* all was read */
+        buf_clear(&call->text);
+        call->text_at = 0;
+    }
     buf_add(&call->text, text, len);
     if (call->message.len == 0 && !call->in_node && !call->is_over && !call->is_waiting)
         call->route->handle(api, call, now_ms);
 }
 
-static void stream_free(struct api *api, struct api_stream *stream)
+void v3_end_gone(struct api *api, struct v3_call *call, const struct node_result *result,
+                 uint64_t now_ms)
 {
-    struct v3_call *call = (struct v3_call *)stream;
+    if (v3_is_in_queue(call) && v3_leave_queue(api, call, result, now_ms))
+        return;
+    if (call->is_stream)
+        call_free(api, call);
+    else
+        v3_fail(api, call, V3_CANCELED);
+}
+
+static void gone(struct api *api, struct v3_call *call, uint64_t now_ms)
+{
     v3_wait_end(api, call);
     call->is_gone = true;
     if (!call->in_node)
-        call_free(api, call);
+        v3_end_gone(api, call, NULL, now_ms);
+}
+
+static void stream_free(struct api *api, struct api_stream *stream)
+{
+    gone(api, (struct v3_call *)stream, api->v3->now_ms);
+}
+
+bool v3_wants_gone(const struct v3 *v3, uint64_t token)
+{
+    struct v3_call *call = NULL;
+    HASH_FIND(hh, v3->calls, &token, sizeof token, call);
+    return call != NULL && !call->is_stream && !call->is_gone && v3_is_in_queue(call);
+}
+
+void v3_gone(struct api *api, uint64_t token, uint64_t now_ms)
+{
+    struct v3_call *call = NULL;
+    HASH_FIND(hh, api->v3->calls, &token, sizeof token, call);
+    ASSERT_MSG(call != NULL && !call->is_gone, "a client that has gone already");
+    gone(api, call, now_ms);
+}
+
+bool v3_is_waiting_for_rest(const struct v3_call *call)
+{
+    size_t len = call->text.len - call->text_at;
+    return call->is_socket && len <= V3_HALF_BYTES &&
+           v3_is_half((const char *)call->text.data + call->text_at, len);
 }
 
 bool v3_next_value(struct api *api, struct v3_call *call)
@@ -282,6 +311,8 @@ bool v3_next_value(struct api *api, struct v3_call *call)
     void *request = NULL;
     v3_arena_deinit(&call->arena);
     call->request = NULL;
+    if (v3_is_waiting_for_rest(call))
+        return false;
     enum err err = v3_decode(call->route->request, (const char *)call->text.data + call->text_at,
                              call->text.len - call->text_at, &used, &call->arena, &request, why);
     if (err == ERR_OK) {
@@ -297,162 +328,6 @@ bool v3_next_value(struct api *api, struct v3_call *call)
     else if (!call->is_socket)
         v3_end(api, call);
     return false;
-}
-
-/* ---- the node -------------------------------------------------------------------------------- */
-
-void v3_asked(struct api *api, struct v3_call *call, v3_on_result *on_result)
-{
-    (void)api;
-    ASSERT_MSG(!call->in_node, "a call asks the node twice at a time");
-    call->in_node = true;
-    call->on_result = on_result;
-}
-
-void v3_write(struct api *api, struct v3_call *call, const struct kv_command *command,
-              v3_on_result *on_result, uint64_t now_ms)
-{
-    enum kv_status status = kv_command_check(command);
-    if (status != KV_OK) {
-        v3_fail(api, call, v3_error_of_status(status));
-        return;
-    }
-    v3_asked(api, call, on_result);
-    node_write(api->node, call->token, command, true, now_ms);
-}
-
-void v3_write_op(struct api *api, struct v3_call *call, struct kv_op *op, v3_on_result *on_result,
-                 uint64_t now_ms)
-{
-    struct kv_command command = {.type = KV_COMMAND_OP, .ops = op, .op_count = 1};
-    v3_write(api, call, &command, on_result, now_ms);
-}
-
-void v3_read(struct api *api, struct v3_call *call, v3_on_result *on_result, uint64_t now_ms)
-{
-    v3_asked(api, call, on_result);
-    node_read(api->node, call->token, now_ms);
-}
-
-static bool asks_for_lease_time(const struct v3_call *call)
-{
-    return call->route->handle == v3_handle_keepalive ||
-           call->route->handle == v3_handle_time_to_live;
-}
-
-/* A change of members that does not go is refused in the words of what was asked for. */
-static void refuse(struct api *api, struct v3_call *call, enum node_outcome outcome,
-                   uint64_t now_ms)
-{
-    if (outcome == NODE_CONFLICT && v3_member_add_again(api, call, now_ms))
-        return;
-    if (outcome == NODE_REFUSED && call->route->handle == v3_handle_member_promote)
-        v3_fail(api, call, V3_LEARNER_NOT_READY);
-    else if (outcome == NODE_REFUSED && call->route->handle == v3_handle_transfer)
-        v3_fail(api, call, V3_BAD_TRANSFEREE);
-    else if (outcome == NODE_NOT_DONE && asks_for_lease_time(call) && node_leader(api->node) == 0)
-        v3_fail(api, call, V3_NO_LEADER);
-    else
-        v3_fail(api, call, v3_error_of_outcome(outcome));
-}
-
-bool v3_result(struct api *api, struct node_result *result, uint64_t now_ms)
-{
-    api->v3->now_ms = now_ms;
-    struct v3_call *call = NULL;
-    HASH_FIND(hh, api->v3->calls, &result->token, sizeof result->token, call);
-    if (call == NULL)
-        return false;
-    ASSERT_MSG(call->in_node, "a result that nobody has asked for");
-    call->in_node = false;
-    if (call->is_gone) {
-        call_free(api, call);
-    } else if (result->outcome != NODE_OK) {
-        api->v3->counts.failed++;
-        refuse(api, call, result->outcome, now_ms);
-    } else {
-        call->on_result(api, call, result, now_ms);
-    }
-    kv_result_deinit(&result->kv);
-    return true;
-}
-
-/* Whoever waits for something else than the node is answered: it comes no more. */
-static void stop_all(struct api *api)
-{
-    struct v3_call *call;
-    struct v3_call *next;
-    api->v3->is_stopped = true;
-    HASH_ITER(hh, api->v3->calls, call, next)
-    {
-        bool waits = call->is_waiting || call->make != NULL;
-        v3_wait_end(api, call);
-        if (waits && !call->in_node && call->message.len == 0)
-            v3_fail(api, call, V3_STOPPED);
-    }
-}
-
-static void on_session_renewed(struct api *api, struct v3_call *call,
-                               const struct node_result *result, uint64_t now_ms)
-{
-    (void)result;
-    if (call->is_waiting)
-        call->on_change(api, call, now_ms); /* which may have been missed meanwhile */
-}
-
-static void renew_sessions(struct api *api, uint64_t now_ms)
-{
-    struct v3_call *call;
-    TAILQ_FOREACH(call, &api->v3->waiting, next_waiting)
-    {
-        if (!call->renews || call->in_node)
-            continue;
-        v3_asked(api, call, on_session_renewed);
-        node_lease_renew(api->node, call->token, call->id, now_ms);
-    }
-    api->v3->renew_ms = now_ms + V3_SESSION_RENEW_MS;
-}
-
-static bool has_changed(struct api *api)
-{
-    struct v3 *v3 = api->v3;
-    uint64_t end = kv_history_end(node_kv(api->node));
-    uint64_t generation = node_kv_generation(api->node);
-    bool changed = end != v3->seen_end || generation != v3->seen_generation;
-    v3->seen_end = end;
-    v3->seen_generation = generation;
-    return changed;
-}
-
-static void note_leader(struct api *api)
-{
-    floe_id leader = node_leader(api->node);
-    if (leader == 0 || leader == api->v3->leader)
-        return;
-    api->v3->leader = leader;
-    api->v3->counts.leader_changes++;
-}
-
-void v3_turn(struct api *api, uint64_t now_ms)
-{
-    struct v3 *v3 = api->v3;
-    v3->now_ms = now_ms;
-    note_leader(api);
-    if (node_life(api->node) != NODE_RUNNING && (!v3->is_stopped || !TAILQ_EMPTY(&v3->waiting)))
-        stop_all(api);
-    if (TAILQ_EMPTY(&v3->waiting))
-        return;
-    if (has_changed(api)) {
-        struct v3_call *call;
-        struct v3_call *next;
-        for (call = TAILQ_FIRST(&v3->waiting); call != NULL; call = next) {
-            next = TAILQ_NEXT(call, next_waiting);
-            if (!call->in_node && call->message.len == 0)
-                call->on_change(api, call, now_ms);
-        }
-    }
-    if (now_ms >= v3->renew_ms)
-        renew_sessions(api, now_ms);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */

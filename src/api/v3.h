@@ -21,6 +21,9 @@ void v3_handle(struct api *api, uint64_t token, const struct api_request *reques
                uint64_t now_ms);
 /* false: the token is not of a call of v3. Otherwise takes what result owns. */
 bool v3_result(struct api *api, struct node_result *result, uint64_t now_ms);
+/* See api_wants_gone. */
+bool v3_wants_gone(const struct v3 *v3, uint64_t token);
+void v3_gone(struct api *api, uint64_t token, uint64_t now_ms);
 /* Once a turn, after node_pump: answers what waits for keys to change. */
 void v3_turn(struct api *api, uint64_t now_ms);
 

@@ -106,6 +106,8 @@ V3_MESSAGES(V3_DECLARE)
 #define V3_DEPTH_MAX 64 /* messages within messages */
 #define V3_WHY_BYTES 160
 
+/* Whether text begins with an object that does not end in it. */
+bool v3_is_half(const char *text, size_t len);
 /* Reads the first JSON value of text; *out is a struct of the message, in arena, *used is what was
  * read. ERR_SHORT: nothing but white space is left. ERR_INVALID: why (V3_WHY_BYTES) says it. */
 enum err v3_decode(const struct v3_message *message, const char *text, size_t len, size_t *used,

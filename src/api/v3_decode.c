@@ -33,7 +33,7 @@ static bool is_white(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* The length of the object at the beginning of text: all of it if it does not end. */
+/* The length of the object at the beginning of text; len + 1: it does not end. */
 static size_t object_length(const char *text, size_t len, size_t *brackets)
 {
     size_t depth = 0;
@@ -52,7 +52,17 @@ static size_t object_length(const char *text, size_t len, size_t *brackets)
             return i + 1;
         }
     }
-    return len;
+    return len + 1;
+}
+
+bool v3_is_half(const char *text, size_t len)
+{
+    size_t blank = 0;
+    size_t brackets;
+    while (blank < len && is_white(text[blank]))
+        blank++;
+    return blank < len && text[blank] == '{' &&
+           object_length(text + blank, len - blank, &brackets) > len - blank;
 }
 
 /* A number; long whole ones become strings. */
@@ -149,6 +159,8 @@ static enum err parse_object(const char *text, size_t len, size_t *used, json_t 
         return not_an_object(text, len, why);
     size_t brackets;
     *used = object_length(text, len, &brackets);
+    if (*used > len)
+        *used = len;
     if (brackets > BRACKETS_MAX)
         return say(why, "more than %d JSON objects and lists", BRACKETS_MAX);
     json_error_t error;

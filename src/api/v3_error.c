@@ -46,6 +46,8 @@ static const struct {
                                "etcdserver: re-configuration failed due to not enough "
                                "started members"},
     [V3_TIMED_OUT] = {UNAVAILABLE, "etcdserver: request timed out"},
+    [V3_DEADLINE] = {UNKNOWN, "context deadline exceeded"},
+    [V3_CANCELED] = {CANCELED, "context canceled"},
     [V3_STOPPED] = {UNAVAILABLE, "etcdserver: server stopped"},
     [V3_UNHEALTHY] = {UNAVAILABLE, "etcdserver: unhealthy cluster"},
     [V3_OVERLOADED] = {EXHAUSTED, "etcdserver: too many requests"},

@@ -10,6 +10,7 @@
 #define V3_REQUEST_BYTES (1536U * 1024)   /* of a request as protobuf, with what etcd adds to it */
 #define V3_REQUEST_FRAME 18               /* that is what it adds: an id and a tag */
 #define V3_TRANSPORT_BYTES (2048U * 1024) /* of any message as protobuf */
+#define V3_HALF_BYTES (64U * 1024)        /* of a value that a WebSocket brings in several texts */
 #define V3_LEASE_TTL_MAX 9000000000
 #define V3_LEASE_TTL_MIN 2  /* as etcd with its own defaults; elections may want more */
 #define V3_SESSION_TTL_S 60 /* of leases that lock and election make themselves */
@@ -38,7 +39,9 @@ enum v3_error {
     V3_TOO_MANY_LEARNERS,
     V3_NOT_ENOUGH_MEMBERS,
     V3_TIMED_OUT,
+    V3_DEADLINE,
     V3_STOPPED,
+    V3_CANCELED,
     V3_UNHEALTHY,
     V3_OVERLOADED,
     V3_NO_SPACE,
@@ -69,7 +72,8 @@ const char *v3_http_text(int status);
 enum v3_error v3_error_of_status(enum kv_status status);
 enum v3_error v3_error_of_outcome(enum node_outcome outcome);
 
-/* ---- calls (v3.c) ---------------------------------------------------------------------------- */
+/* ---- calls (v3.c, v3_node.c)
+ * ---------------------------------------------------------------------------- */
 
 struct v3_call;
 struct v3_route;
@@ -100,11 +104,14 @@ struct v3_call {
     bool is_socket;
     bool is_streaming_begun; /* its head is on its way */
     bool in_node;            /* the node owes a result */
+    bool is_write;           /* ... of a write */
     bool is_gone;            /* the client has; waits for the node's result only */
-    bool is_over;            /* nothing comes after message */
-    bool is_making;          /* the next chunk is being made: nobody needs to be woken */
-    bool is_waiting;         /* in v3->waiting */
-    struct buf message;      /* of a stream: to be sent */
+    bool is_leaving;         /* ... which is that of taking it out of its queue */
+    bool has_left;
+    bool is_over;       /* nothing comes after message */
+    bool is_making;     /* the next chunk is being made: nobody needs to be woken */
+    bool is_waiting;    /* in v3->waiting */
+    struct buf message; /* of a stream: to be sent */
     /* of the handlers */
     uint64_t id; /* a lease */
     uint64_t ttl;
@@ -149,10 +156,16 @@ void v3_fail(struct api *api, struct v3_call *call, enum v3_error error);
 void v3_fail_text(struct api *api, struct v3_call *call, int code, const char *text);
 /* A stream ends after what it has to send. */
 void v3_end(struct api *api, struct v3_call *call);
+/* Of one whose client has gone, when the node owes it nothing: nobody reads an answer of a stream
+ * any more; another one is still owed, to nobody. result: as v3_leave_queue. */
+void v3_end_gone(struct api *api, struct v3_call *call, const struct node_result *result,
+                 uint64_t now_ms);
 /* Its stream has something to say. */
 void v3_wake(struct api *api, struct v3_call *call);
 /* The head of a stream, which goes out with its first message; that may come later. */
 void v3_stream_begin(struct api *api, struct v3_call *call);
+/* Of a WebSocket: what has come is the beginning of a value, whose rest may be in the next text. */
+bool v3_is_waiting_for_rest(const struct v3_call *call);
 /* Decodes the next value of the text of a stream. false: there is none now, or the call ended. */
 bool v3_next_value(struct api *api, struct v3_call *call);
 
@@ -202,6 +215,15 @@ void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range 
 
 /* An id of a member was in use once: tries another one. false: that is not it. */
 bool v3_member_add_again(struct api *api, struct v3_call *call, uint64_t now_ms);
+
+/* ---- queues of lock and election (v3_lock.c) --------------------------------------------------
+ */
+
+bool v3_is_in_queue(const struct v3_call *call);
+/* Takes a call out of its queue whose client has gone: asks the node, as often as need be. result:
+ * of what it was asked before, or NULL. false: nothing needs to be done, or can. */
+bool v3_leave_queue(struct api *api, struct v3_call *call, const struct node_result *result,
+                    uint64_t now_ms);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define LEASE_HEX 17
+#define LEAVE_TRIES 10 /* each as long as a request may take */
 
 static struct v3_bytes joined(struct v3_arena *arena, struct v3_bytes name, const char *tail)
 {
@@ -171,6 +172,50 @@ static void on_entered(struct api *api, struct v3_call *call, const struct node_
         stand_again(api, call, &result->kv.replies[0].replies[0], now_ms);
     }
 }
+
+/* ---- out of the queue ------------------------------------------------------------------------ */
+
+bool v3_is_in_queue(const struct v3_call *call)
+{
+    bool queues = is_election(call) || call->route->handle == v3_handle_lock;
+    return queues && call->key.len > 0 && !call->is_over && !call->has_left;
+}
+
+static void note_result(struct v3_call *call, const struct node_result *result)
+{
+    if (result->outcome != NODE_OK)
+        return;
+    call->has_left = call->is_leaving;
+    if (call->on_result == on_entered && result->kv.status == KV_OK &&
+        result->kv.replies[0].succeeded)
+        call->revision = result->kv.revision;
+}
+
+/* Nobody knows whether a given lease has its key in the queue if its revision is not known: then
+ * the key stays, as with etcd. */
+bool v3_leave_queue(struct api *api, struct v3_call *call, const struct node_result *result,
+                    uint64_t now_ms)
+{
+    if (result != NULL)
+        note_result(call, result);
+    bool can = call->renews || call->revision != 0;
+    if (!can || call->has_left || call->tries++ == LEAVE_TRIES ||
+        node_life(api->node) != NODE_RUNNING)
+        return false;
+    call->is_leaving = true;
+    if (call->renews) {
+        struct kv_lease_time lease = {.id = call->id};
+        struct kv_command revoke = {.type = KV_COMMAND_REVOKE, .leases = &lease, .lease_count = 1};
+        v3_write(api, call, &revoke, NULL, now_ms);
+    } else {
+        struct v3_leader_key mine = {.key = call->key, .rev = (int64_t)call->revision};
+        struct kv_op del = {.type = KV_OP_DELETE, .del = {.keys = {.key = v3_to_kv(call->key)}}};
+        write_if_mine(api, call, &del, &mine, NULL, now_ms);
+    }
+    return true;
+}
+
+/* ---- in, again ------------------------------------------------------------------------------- */
 
 /* Without a lease one is made together with the key, and renewed while the call waits. */
 static void enter(struct api *api, struct v3_call *call, struct v3_bytes name, int64_t lease,

@@ -215,26 +215,85 @@ static void txn_of_kv(struct v3_arena *arena, const struct v3_txn_request *reque
     }
 }
 
+static void answer_txn(struct api *api, struct v3_call *call, const struct kv_reply *reply,
+                       uint64_t revision)
+{
+    struct v3_txn_response response = {.header = v3_header(api, call, revision)};
+    txn_of_kv(&call->arena, call->request, reply, &response);
+    v3_answer(api, call, &v3_message_txn_response, &response);
+}
+
 static void on_txn(struct api *api, struct v3_call *call, const struct node_result *result,
                    uint64_t now_ms)
 {
     (void)now_ms;
-    if (result->kv.status != KV_OK) {
+    if (result->kv.status == KV_OK)
+        answer_txn(api, call, &result->kv.replies[0], result->kv.revision);
+    else
         v3_fail(api, call, v3_error_of_status(result->kv.status));
-        return;
-    }
-    struct v3_txn_response response = {.header = v3_header(api, call, result->kv.revision)};
-    txn_of_kv(&call->arena, call->request, &result->kv.replies[0], &response);
-    v3_answer(api, call, &v3_message_txn_response, &response);
 }
 
-void v3_handle_txn(struct api *api, struct v3_call *call, uint64_t now_ms)
+/* ---- transactions that only read ------------------------------------------------------------- */
+
+/* As etcd looks at it: a transaction within is a write. */
+static bool is_read(const struct v3_request_op *ops, size_t count, bool *serializable)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i].request_range == NULL)
+            return false;
+        *serializable = *serializable && ops[i].request_range->serializable;
+    }
+    return true;
+}
+
+static void tell_txn(struct api *api, struct v3_call *call)
+{
+    struct kv_op op = {.type = KV_OP_TXN};
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
+    struct kv_reply reply = {0};
+    enum v3_error error;
+    if (!txn_to_kv(&call->arena, call->request, &op.txn, &error)) {
+        v3_fail(api, call, error);
+        return;
+    }
+    enum kv_status status = kv_command_check(&command);
+    if (status == KV_OK)
+        status = kv_read_txn(node_kv(api->node), &op, &reply);
+    if (status == KV_OK)
+        answer_txn(api, call, &reply, reply.revision);
+    else
+        v3_fail(api, call, v3_error_of_status(status));
+    kv_reply_deinit(&reply);
+}
+
+static void on_read(struct api *api, struct v3_call *call, const struct node_result *result,
+                    uint64_t now_ms)
+{
+    (void)result;
+    (void)now_ms;
+    tell_txn(api, call);
+}
+
+static void write_txn(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     struct kv_op op = {.type = KV_OP_TXN};
     enum v3_error error;
-    api->v3->counts.txns++;
     if (!txn_to_kv(&call->arena, call->request, &op.txn, &error))
         v3_fail(api, call, error);
     else if (v3_check_size(api, call))
         v3_write_op(api, call, &op, on_txn, now_ms);
+}
+
+void v3_handle_txn(struct api *api, struct v3_call *call, uint64_t now_ms)
+{
+    const struct v3_txn_request *request = call->request;
+    bool serializable = !node_is_damaged(api->node);
+    api->v3->counts.txns++;
+    if (!is_read(request->success, request->success_count, &serializable) ||
+        !is_read(request->failure, request->failure_count, &serializable))
+        write_txn(api, call, now_ms);
+    else if (serializable)
+        tell_txn(api, call);
+    else
+        v3_read(api, call, on_read, now_ms);
 }

@@ -368,7 +368,11 @@ static void free_state(struct api *api, struct v3_call *call)
 
 static void ask_progress(struct v3_watch *watch)
 {
-    watch->progress_asked = true;
+    struct v3_watch_response response = {.watch_id = -1};
+    if (TAILQ_EMPTY(&watch->watchers)) /* before who may follow is told that he is there */
+        put_notice_now(watch, &response);
+    else
+        watch->progress_asked = true;
     v3_wake(watch->api, watch->call);
 }
 
@@ -394,6 +398,8 @@ static enum request next_request(struct api *api, struct v3_call *call)
     char why[V3_WHY_BYTES];
     size_t used = 0;
     void *request = NULL;
+    if (v3_is_waiting_for_rest(call))
+        return NO_MORE;
     enum err err =
         v3_decode(&v3_message_watch_request, (const char *)call->text.data + call->text_at,
                   call->text.len - call->text_at, &used, &call->arena, &request, why);

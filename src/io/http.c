@@ -29,6 +29,8 @@
 struct waiting {
     uint64_t token; /* key */
     struct evhttp_request *request;
+    struct http_server *server;
+    struct event *closed; /* NULL: nobody needs to know that the client has gone */
     UT_hash_handle hh;
 };
 
@@ -56,6 +58,36 @@ struct http_server {
 /* evhttp passes itself, not us, to the error callback of a listener that it has taken over, and has
  * no place for an argument of ours: the one list of the process finds the way back. */
 static LIST_HEAD(, http_server) servers = LIST_HEAD_INITIALIZER(servers);
+
+/* ---- clients that go ------------------------------------------------------------------------- */
+
+static void waiting_free(struct waiting *waiting)
+{
+    HASH_DEL(waiting->server->waiting, waiting);
+    if (waiting->closed != NULL)
+        event_free(waiting->closed);
+    mem_free(waiting);
+}
+
+static void on_client_gone(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct waiting *waiting = arg;
+    if (api_wants_gone(waiting->server->api, waiting->token))
+        api_gone(waiting->server->api, waiting->token, clock_now_ms());
+}
+
+/* Without reading, which evhttp does not bear while a request waits for its answer. The connection
+ * stays as long as it does. Without epoll it is not noticed. */
+static void watch_client(struct waiting *waiting)
+{
+    struct http_conn *conn = http_conns_find(&waiting->server->conns, waiting->request);
+    waiting->closed = event_new(waiting->server->base, bufferevent_getfd(conn->bev), EV_CLOSED,
+                                on_client_gone, waiting);
+    ASSERT_MSG(waiting->closed != NULL, "out of memory");
+    (void)event_add(waiting->closed, NULL);
+}
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
@@ -97,7 +129,8 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     int error = errno;
     struct http_server *server;
     (void)listener;
-    LIST_FOREACH(server, &servers, entry) {
+    LIST_FOREACH(server, &servers, entry)
+    {
         if (server->evhttp != arg)
             continue;
         log_warn(server->logger, "http accept failed error=\"%s\"", strerror(error));
@@ -144,8 +177,8 @@ static void send_response(struct evhttp_request *request, struct api_response *r
     bool no_body = response->head || evhttp_request_get_command(request) == EVHTTP_REQ_CONNECT;
     if (no_body && !bodyless) { /* evhttp would send the body, or no length */
         char length[24];
-        size_t len = response->head && response->body != NULL ? evbuffer_get_length(response->body)
-                                                              : 0;
+        size_t len =
+            response->head && response->body != NULL ? evbuffer_get_length(response->body) : 0;
         (void)snprintf(length, sizeof length, "%zu", len);
         add_header(request, "Content-Length", length);
     }
@@ -173,8 +206,7 @@ void http_server_pump(struct http_server *server, uint64_t now_ms)
         HASH_FIND(hh, server->waiting, &response.token, sizeof response.token, waiting);
         ASSERT_MSG(waiting != NULL, "an answer without a request, or a second one");
         struct evhttp_request *request = waiting->request;
-        HASH_DEL(server->waiting, waiting);
-        mem_free(waiting);
+        waiting_free(waiting);
         if (response.stream || response.websocket) {
             if (http_streams_begin(&server->streams, request, &response, now_ms))
                 continue;
@@ -216,13 +248,15 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     struct api_header *headers = NULL;
     size_t count = 0;
     size_t cap = 0;
-    TAILQ_FOREACH(header, input, next) {
+    TAILQ_FOREACH(header, input, next)
+    {
         headers = mem_grow(headers, count, &cap, sizeof *headers);
         headers[count++] = (struct api_header){.name = header->key, .value = header->value};
     }
     struct waiting *waiting = mem_calloc(1, sizeof *waiting);
     waiting->token = ++server->last_token;
     waiting->request = request;
+    waiting->server = server;
     HASH_ADD(hh, server->waiting, token, sizeof waiting->token, waiting);
     struct api_request value = {
         .method = method_of(request),
@@ -233,6 +267,8 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     };
     api_handle(server->api, waiting->token, &value, clock_now_ms());
     mem_free(headers);
+    if (api_wants_gone(server->api, waiting->token))
+        watch_client(waiting);
     /* node has its copy: a body that waits for its answer would count twice */
     struct evbuffer *body = evhttp_request_get_input_buffer(request);
     (void)evbuffer_drain(body, evbuffer_get_length(body));
@@ -282,9 +318,9 @@ static struct evhttp *make_evhttp(struct http_server *server)
     evhttp_set_max_body_size(evhttp, (ev_ssize_t)options->body_bytes);
     evhttp_set_default_content_type(evhttp, NULL);
     evhttp_set_allowed_methods(evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
-                                           EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                           EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                           EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+                                           EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
+                                           EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT |
+                                           EVHTTP_REQ_PATCH);
     evhttp_set_bevcb(evhttp, on_accept, server);
     evhttp_set_gencb(evhttp, on_request, server);
     return evhttp;
@@ -304,12 +340,10 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
     server->logger = logger;
     server->options = with_defaults(options);
     http_conns_init(&server->conns, base,
-                    &(struct http_conn_limits){server->options.header_timeout_ms,
-                                               server->options.body_timeout_ms,
-                                               server->options.bytes_per_s,
-                                               server->options.idle_timeout_ms,
-                                               server->options.header_bytes,
-                                               server->options.buffered_bytes});
+                    &(struct http_conn_limits){
+                        server->options.header_timeout_ms, server->options.body_timeout_ms,
+                        server->options.bytes_per_s, server->options.idle_timeout_ms,
+                        server->options.header_bytes, server->options.buffered_bytes});
     http_streams_init(&server->streams, api, &server->conns, server->options.idle_timeout_ms,
                       message_bound(&server->options));
     server->evhttp = make_evhttp(server);
@@ -340,10 +374,11 @@ void http_server_free(struct http_server *server)
         return;
     struct waiting *waiting;
     struct waiting *next;
-    HASH_ITER(hh, server->waiting, waiting, next) {
-        answer_abandoned(waiting->request);
-        HASH_DEL(server->waiting, waiting);
-        mem_free(waiting);
+    HASH_ITER(hh, server->waiting, waiting, next)
+    {
+        struct evhttp_request *request = waiting->request;
+        waiting_free(waiting);
+        answer_abandoned(request);
     }
     LIST_REMOVE(server, entry);
     http_streams_deinit(&server->streams);
@@ -386,9 +421,8 @@ enum err http_server_listen(struct http_server *server, const struct addr *addr,
     if (found == NULL)
         return ERR_NOT_FOUND;
     unsigned flags = LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE;
-    struct evconnlistener *listener =
-        evconnlistener_new_bind(server->base, NULL, NULL, flags, BACKLOG, found->ai_addr,
-                                (int)found->ai_addrlen);
+    struct evconnlistener *listener = evconnlistener_new_bind(
+        server->base, NULL, NULL, flags, BACKLOG, found->ai_addr, (int)found->ai_addrlen);
     int failure = errno;
     freeaddrinfo(found);
     if (listener == NULL) {

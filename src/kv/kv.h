@@ -97,6 +97,9 @@ uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys);
 /* The whole of a range request at once, as a transaction does it: for small ranges and tests. */
 enum kv_status kv_range_all(const struct kv *kv, const struct kv_range *range,
                             struct kv_reply *out);
+/* A transaction of nothing but ranges, which has passed kv_command_check, as kv_apply would tell it
+ * now. *out: zeroed. */
+enum kv_status kv_read_txn(const struct kv *kv, const struct kv_op *op, struct kv_reply *out);
 void kv_reply_deinit(struct kv_reply *reply);
 
 /* ---- history: events, in order --------------------------------------------------------------- */

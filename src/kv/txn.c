@@ -221,29 +221,30 @@ static void del(struct work *work, const struct kv_delete *del, struct kv_reply 
     }
 }
 
+/* What writes nothing. */
+static void tell_step(const struct kv *kv, const struct step *step, struct kv_reply *reply)
+{
+    const struct kv_op *op = step->op;
+    reply->type = op->type;
+    if (op->type == KV_OP_RANGE)
+        kv_range_fill(kv, &op->range, reply);
+    if (op->type != KV_OP_TXN)
+        return;
+    reply->succeeded = step->succeeded;
+    reply->reply_count = branch_of(&op->txn, step->succeeded).count;
+    reply->replies = mem_calloc(reply->reply_count, sizeof *reply->replies);
+}
+
 static void do_step(struct work *work, const struct step *step, struct kv_reply *reply)
 {
     const struct kv_op *op = step->op;
-    switch (op->type) {
-    case KV_OP_PUT: put(work, &op->put, reply); break;
-    case KV_OP_DELETE: del(work, &op->del, reply); break;
-    case KV_OP_RANGE:
-        if (reply != NULL)
-            kv_range_fill(work->kv, &op->range, reply);
-        break;
-    case KV_OP_TXN:
-        if (reply == NULL)
-            break;
-        reply->succeeded = step->succeeded;
-        reply->reply_count = branch_of(&op->txn, step->succeeded).count;
-        reply->replies = mem_calloc(reply->reply_count, sizeof *reply->replies);
-        break;
-    case KV_OP_GRANT:
-    case KV_OP_NONE: break;
-    }
+    if (op->type == KV_OP_PUT)
+        put(work, &op->put, reply);
+    else if (op->type == KV_OP_DELETE)
+        del(work, &op->del, reply);
     if (reply == NULL)
         return;
-    reply->type = op->type;
+    tell_step(work->kv, step, reply);
     reply->revision = work->wrote ? work->revision : work->revision - 1;
 }
 
@@ -292,6 +293,34 @@ static void carry_out(struct kv *kv, const struct plan *plan, struct kv_reply *r
     }
     if (work.wrote)
         kv->revision = work.revision;
+}
+
+static void tell(const struct kv *kv, const struct plan *plan, struct kv_reply *root)
+{
+    struct filling filling = {.depth = 0};
+    for (size_t i = 0; i < plan->count; i++) {
+        struct kv_reply *reply = next_reply(&filling, root);
+        tell_step(kv, &plan->list[i], reply);
+        reply->revision = kv->revision;
+        after_reply(&filling, reply, kv->revision);
+    }
+}
+
+enum kv_status kv_read_txn(const struct kv *kv, const struct kv_op *op, struct kv_reply *out)
+{
+    struct plan plan = {0};
+    ASSERT(op->type == KV_OP_TXN);
+    plan_make(&plan, kv, op);
+    for (size_t i = 0; i < plan.count; i++)
+        ASSERT(plan.list[i].op->type == KV_OP_TXN || plan.list[i].op->type == KV_OP_RANGE);
+    enum kv_status status = check_reads(kv, &plan);
+    if (status == KV_OK)
+        tell(kv, &plan, out);
+    out->type = op->type;
+    out->status = status;
+    out->revision = kv->revision;
+    mem_free(plan.list);
+    return status;
 }
 
 static enum kv_status plan_apply(struct kv *kv, const struct plan *plan, struct kv_reply *reply)

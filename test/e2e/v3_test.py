@@ -302,6 +302,31 @@ def test_lock_passes_on_across_members():
         assert order == [1, 1, 1], order
 
 
+def test_who_waits_and_goes_leaves_the_queue():
+    with Cluster() as c:
+        c.start()
+        for i, n in enumerate(c.nodes.values()):
+            name = {"name": b64("q%d" % i)}
+            first = good(n, "lock/lock", name)
+            waits = [Stream(n, "lock/lock", name) for _ in range(2)]
+            waits.append(WebSocket(n, b"/v3/lock/lock"))
+            waits[2].say(name)
+            queue = {"key": b64("q%d/" % i), "range_end": b64("q%d0" % i), "count_only": True}
+            wait_for("all wait", lambda: good(n, "kv/range", queue)["count"] == "4", 10)
+            waits[0].socket.close()
+            waits[0].file.close()
+            waits[1].socket.shutdown(socket.SHUT_WR)
+            waits[2].socket.close()
+            waits[2].file.close()
+            wait_for("who goes is out", lambda: good(n, "kv/range", queue)["count"] == "1", 10)
+            waits[1].head()
+            assert waits[1].status == 408
+            waits[1].socket.close()
+            good(n, "lock/unlock", {"key": first["key"]})
+            good(n, "lock/lock", name)
+            assert len(good(n, "lease/leases")["leases"]) == 2 + 2 * i, "leases of their own go too"
+
+
 def test_13_members_and_their_urls_come_and_go():
     with Cluster(3) as c:
         c.start()

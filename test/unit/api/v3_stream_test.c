@@ -160,6 +160,51 @@ static void open_socket(const char *path)
     assert_true(head.status == 101 && head.socket);
 }
 
+/* As etcd, which reads all texts as one row of values. */
+static void test_v3_websocket_takes_a_value_in_several_texts(void **state)
+{
+    (void)state;
+    open_socket("/v3/watch");
+    say("{'create_request':{'key':");
+    assert_string_equal(body, "");
+    say("'YQ=='}}{'progress_request'");
+    assert_string_equal(body, "<{'result':{" H("1") ",'created':true}}>");
+    say(":{}}");
+    assert_string_equal(body, "<{'result':{" H("1") ",'watch_id':'-1'}}>");
+    static char half[(64 << 10) + 2];
+    memset(half, ' ', sizeof half - 1);
+    half[0] = '{';
+    say(half); /* no more than that */
+    assert_string_equal(body, "<{'error':{'grpc_code':2,'http_code':500,'message':'unexpected EOF',"
+                              "'http_status':'Internal Server Error'}}>");
+    open_socket("/v3/lease/keepalive");
+    say("{'ID':");
+    assert_string_equal(body, "");
+    say("'5'}");
+    assert_string_equal(body, "<{'result':{" H("1") ",'ID':'5'}}>");
+}
+
+static void test_v3_watch_tells_progress_before_there_is_a_watcher(void **state)
+{
+    (void)state;
+    post("watch", "{'progressRequest':{}}{'create_request':{'key':'YQ=='}}");
+    assert_string_equal(body, "<{'result':{" H("1") ",'watch_id':'-1'}}\n>"
+                                                    "<{'result':{" H("1") ",'created':true}}\n>");
+}
+
+static void test_v3_observer_is_not_confused_by_another_text(void **state)
+{
+    (void)state;
+    post("lease/grant", "{'TTL':60,'ID':1}");
+    open_socket("/v3/election/observe");
+    say("{'name':'ZQ=='}");
+    say("{'name':'Zg=='}");
+    uint64_t socket = token;
+    post("election/campaign", "{'name':'ZQ==','lease':1,'value':'MQ=='}");
+    token = socket;
+    assert_non_null(strstr(body, "'kv':{'key':'ZS8x'"));
+}
+
 static void test_v3_websocket_watch(void **state)
 {
     (void)state;
@@ -246,6 +291,67 @@ static void test_v3_lock_renews_a_lease_of_its_own(void **state)
     assert_string_equal(other, "{" H("4") ",'key':'bC80ZA=='}");
 }
 
+/* The client of an earlier request goes; what it is answered. */
+static void go(uint64_t of)
+{
+    assert_true(api_wants_gone(api, of));
+    api_gone(api, of, now_ms);
+    assert_false(api_wants_gone(api, of));
+    other[0] = '\0';
+    more();
+}
+
+static void test_v3_who_waits_and_goes_leaves_the_queue(void **state)
+{
+    (void)state;
+    for (int id = 1; id <= 3; id++) {
+        char grant[40];
+        (void)snprintf(grant, sizeof grant, "{'TTL':60,'ID':%d}", id);
+        post("lease/grant", grant);
+    }
+    post("lock/lock", "{'name':'bA==','lease':1}");
+    assert_false(api_wants_gone(api, token)); /* it has its answer */
+    post("lock/lock", "{'name':'bA==','lease':2}");
+    uint64_t gone = token;
+    post("lock/lock", "{'name':'bA==','lease':3}");
+    go(gone);
+    assert_string_equal(body, ""); /* the lock is held */
+    assert_int_equal(other_status, 408);
+    assert_string_equal(other, ERR("1", "context canceled"));
+    post("lock/unlock", "{'key':'bC8x'}"); /* 2 to 4 were the three, 5 the one who went */
+    assert_string_equal(body, "{" H("6") "}");
+    assert_string_equal(other, "{" H("6") ",'key':'bC8z'}");
+}
+
+static void test_v3_who_goes_takes_a_lease_of_its_own_along(void **state)
+{
+    (void)state;
+    post("lease/grant", "{'TTL':60,'ID':1}");
+    post("lock/lock", "{'name':'bA==','lease':1}");
+    post("lock/lock", "{'name':'bA=='}");
+    go(token);
+    post("lease/leases", "{}");
+    assert_string_equal(body, "{" H("4") ",'leases':[{'ID':'1'}]}");
+}
+
+/* Without a leader it is tried again, until it is done. */
+static void test_v3_who_goes_leaves_when_the_node_can(void **state)
+{
+    (void)state;
+    post("lease/grant", "{'TTL':60,'ID':1}");
+    post("lease/grant", "{'TTL':60,'ID':2}");
+    post("election/campaign", "{'name':'ZQ==','lease':1,'value':'MQ=='}");
+    post("election/campaign", "{'name':'ZQ==','lease':2,'value':'Mg=='}");
+    uint64_t gone = token;
+    kv_node.outcome = NODE_UNKNOWN;
+    api_gone(api, gone, now_ms);
+    kv_node.outcome = NODE_OK;
+    more();
+    post("election/resign", "{'leader':{'key':'ZS8x','rev':'2','lease':'1'}}");
+    post("election/leader", "{'name':'ZQ=='}");
+    assert_string_equal(body, ERR("2", "election: no leader"));
+}
+
 static void test_v3_election(void **state)
 {
     (void)state;
@@ -292,9 +398,15 @@ int main(void)
         TEST(test_v3_watch_that_asks_for_nothing_is_silent),
         TEST(test_v3_streams_end_when_the_member_stops),
         TEST(test_v3_websocket_watch),
+        TEST(test_v3_websocket_takes_a_value_in_several_texts),
+        TEST(test_v3_watch_tells_progress_before_there_is_a_watcher),
+        TEST(test_v3_observer_is_not_confused_by_another_text),
         TEST(test_v3_lock_waits_for_its_turn),
         TEST(test_v3_lock_whose_lease_ends_while_it_waits_is_refused),
         TEST(test_v3_lock_renews_a_lease_of_its_own),
+        TEST(test_v3_who_waits_and_goes_leaves_the_queue),
+        TEST(test_v3_who_goes_takes_a_lease_of_its_own_along),
+        TEST(test_v3_who_goes_leaves_when_the_node_can),
         TEST(test_v3_election),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

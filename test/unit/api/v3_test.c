@@ -398,25 +398,76 @@ static void test_v3_paths_methods_and_tokens(void **state)
 static void test_v3_no_leader_and_too_much_are_told(void **state)
 {
     (void)state;
+#define DEADLINE ERR("2", "context deadline exceeded")
+#define TIMED_OUT ERR("14", "etcdserver: request timed out")
     static const struct {
         enum node_outcome outcome;
-        int status;
-        const char *answer;
+        floe_id leader;
+        int put_status;
+        int range_status;
+        const char *put_answer;
+        const char *range_answer;
     } rows[] = {
-        {NODE_NOT_DONE, 503, ERR("14", "etcdserver: request timed out")},
-        {NODE_UNKNOWN, 503, ERR("14", "etcdserver: request timed out")},
-        {NODE_OVERLOADED, 429, ERR("8", "etcdserver: too many requests")},
+        {NODE_NOT_DONE, 0, 500, 503, DEADLINE, TIMED_OUT},
+        {NODE_NOT_DONE, 1, 503, 503, TIMED_OUT, TIMED_OUT},
+        {NODE_UNKNOWN, 1, 500, 503, DEADLINE, TIMED_OUT},
+        {NODE_OVERLOADED, 1, 429, 429, ERR("8", "etcdserver: too many requests"),
+         ERR("8", "etcdserver: too many requests")},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         kv_node.outcome = rows[i].outcome;
+        kv_node.last_id = rows[i].leader;
         post("kv/put", "{'key':'YQ=='}");
-        assert_int_equal(head.status, rows[i].status);
-        assert_string_equal(body, rows[i].answer);
+        assert_int_equal(head.status, rows[i].put_status);
+        assert_string_equal(body, rows[i].put_answer);
+        post("lease/grant", "{'TTL':60}");
+        assert_string_equal(body, rows[i].put_answer);
         post("kv/range", "{'key':'YQ=='}");
-        assert_int_equal(head.status, rows[i].status);
+        assert_int_equal(head.status, rows[i].range_status);
+        assert_string_equal(body, rows[i].range_answer);
+        post("kv/txn", "{'success':[{'request_range':{'key':'YQ=='}}]}");
+        assert_string_equal(body, rows[i].range_answer);
         post("kv/range", "{'key':'YQ==','serializable':true}");
         assert_int_equal(head.status, 200);
     }
+}
+
+/* They need no log entry; all of them serializable, not even a leader. */
+static void test_v3_txn_of_reads_only(void **state)
+{
+    (void)state;
+#define SERIAL(key) "{'request_range':{'key':'" key "','serializable':true}}"
+    put("a", "1");
+    put("b", "2");
+    size_t writes = kv_node.writes;
+    static const struct row rows[] = {
+        {"kv/txn",
+         "{'compare':[{'key':'YQ==','target':'CREATE','create_revision':2}],'success':["
+         "{'request_range':{'key':'YQ=='}},{'request_range':{'key':'Yg==','revision':2}}]}",
+         200,
+         "{" H("3") ",'succeeded':true,'responses':[{'response_range':{" IN("3") ",'kvs':[" KV(
+             "YQ==", "2", "2", "1", "MQ==") "],'count':'1'}},{'response_range':{" IN("3") "}}]}"},
+        {"kv/txn", "{'success':[{'request_range':{'key':'YQ==','revision':9}}]}", 400,
+         ERR("11", "etcdserver: mvcc: required revision is a future revision")},
+        {"kv/txn", "{'success':[{'request_range':{}}]}", 400,
+         ERR("3", "etcdserver: key is not provided")},
+    };
+    RUN(rows);
+    assert_int_equal(kv_node.writes, writes);
+    kv_node.outcome = NODE_NOT_DONE;
+    static const struct row alone[] = {
+        {"kv/txn",
+         "{'compare':[{'key':'YQ==','target':'CREATE'}],'success':[" SERIAL(
+             "YQ==") "],'failure':"
+                     "[" SERIAL("Yg==") "]}",
+         200,
+         "{" H("3") ",'responses':[{'response_range':{" IN("3") ",'kvs':[" KV(
+             "Yg==", "3", "3", "1", "Mg==") "],'count':'1'}}]}"},
+        {"kv/txn", "{'success':[" SERIAL("YQ==") ",{'request_range':{'key':'YQ=='}}]}", 503,
+         TIMED_OUT},
+        {"kv/txn", "{'success':[{'request_txn':{'success':[" SERIAL("YQ==") "]}}]}", 500, DEADLINE},
+    };
+    RUN(alone);
 }
 
 int main(void)
@@ -433,6 +484,7 @@ int main(void)
         TEST(test_v3_snapshot_ends_with_its_hash),
         TEST(test_v3_paths_methods_and_tokens),
         TEST(test_v3_no_leader_and_too_much_are_told),
+        TEST(test_v3_txn_of_reads_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
