@@ -61,7 +61,8 @@ void holders_check(struct world *world, struct machine *machine);
 bool holders_are_over(const struct world *world);
 /* The store's settings, so that history goes in some runs. */
 void holders_options(struct world *world, struct node_options *options);
-/* Makes checkpoints so frequent that a run sees some. */
+/* Makes checkpoints so frequent that a run sees some; and in some runs the slices so small in which
+ * a snapshot is written and the store tidied up that much happens in between. */
 void holders_on_start(struct machine *machine);
 
 #endif
