@@ -150,6 +150,8 @@ struct node {
     floe_index kept_index;     /* the log is kept behind this: the snapshot before; 0 = all of it */
     bool snapshot_wanted; /* before its time: for another member, or to make room on the disk */
     uint64_t snapshot_retry_ms; /* none is begun before this */
+    size_t slice_bytes; /* of the own snapshot, in a turn; NODE_TURN_SLICE_BYTES */
+    size_t tidy_steps;  /* NODE_TURN_TIDY_STEPS */
     struct own_snapshot own;
     struct loading loading;
     struct incoming_snapshot incoming;

@@ -106,7 +106,7 @@ static void write_slice(struct node *node)
 {
     struct own_snapshot *own = &node->own;
     struct buf slice = {0};
-    bool complete = kv_view_read(own->view, &slice, NODE_TURN_SLICE_BYTES);
+    bool complete = kv_view_read(own->view, &slice, node->slice_bytes);
     enum err err = ERR_OK;
     for (size_t at = 0; at < slice.len && err == ERR_OK; at += SNAPSHOT_CHUNK_MAX) {
         size_t left = slice.len - at;
@@ -349,7 +349,7 @@ void snapshots_work(struct node *node)
         write_slice(node);
     if (node->loading.reader != NULL && node->life == NODE_RUNNING)
         load_slice(node);
-    node->kv_untidy = kv_tidy(node->kv, NODE_TURN_TIDY_STEPS);
+    node->kv_untidy = kv_tidy(node->kv, node->tidy_steps);
     node->more = node->more || node->kv_untidy;
     snapshots_release(node);
 }

@@ -195,9 +195,11 @@ static uint64_t mix(uint64_t hash, uint64_t number)
 static uint64_t mix_bytes(uint64_t hash, const uint8_t *data, size_t len)
 {
     hash = mix(hash, len);
-    for (size_t i = 0; i < len; i++)
-        if (i < VALUE_EDGE || i + VALUE_EDGE >= len)
-            hash = (hash ^ data[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < len; i++) {
+        if (i == VALUE_EDGE && i + VALUE_EDGE < len)
+            i = len - VALUE_EDGE; /* a large value is not even walked over */
+        hash = (hash ^ data[i]) * UINT64_C(1099511628211);
+    }
     return hash;
 }
 

@@ -25,8 +25,10 @@ static uint64_t trip_us(struct world *world)
 void clients_value(struct buf *out, uint64_t value, size_t len)
 {
     buf_printf(out, "v%" PRIu64 ".", value);
-    while (out->len < len)
-        buf_add_u8(out, (uint8_t)('a' + (value + out->len) % 26));
+    uint8_t *at = buf_reserve(out, len);
+    unsigned letter = (unsigned)((value + out->len) % 26);
+    for (; out->len < len; letter = letter == 25 ? 0 : letter + 1, out->len++)
+        *at++ = (uint8_t)('a' + letter);
 }
 
 void clients_start(struct world *world)

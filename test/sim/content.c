@@ -53,7 +53,9 @@ void content_write(struct content *content, uint64_t offset, const uint8_t *data
         size_t at = (size_t)(offset / CONTENT_PAGE);
         size_t within = (size_t)(offset % CONTENT_PAGE);
         size_t part = CONTENT_PAGE - within < len ? CONTENT_PAGE - within : len;
-        if (content->page[at] == NULL)
+        if (content->page[at] == NULL && part == CONTENT_PAGE)
+            content->page[at] = mem_alloc(CONTENT_PAGE); /* all of it is written */
+        else if (content->page[at] == NULL)
             content->page[at] = mem_calloc(1, CONTENT_PAGE);
         memcpy(content->page[at] + within, data, part);
         offset += part;

@@ -108,9 +108,11 @@ void events_check(struct world *world, struct machine *machine)
 {
     struct watcher *watcher = &machine->watcher;
     const struct kv *kv = machine->node->kv;
-    if (watcher->life != machine->life ||
-        watcher->generation != node_kv_generation(machine->node) ||
-        watcher->position < kv_history_first(kv))
+    bool same = watcher->life == machine->life &&
+                watcher->generation == node_kv_generation(machine->node);
+    if (same && watcher->position == kv_history_end(kv) && watcher->revision == kv_revision(kv))
+        return; /* as after most turns */
+    if (!same || watcher->position < kv_history_first(kv))
         find_place(world, machine);
     while (watcher->position < kv_history_end(kv) && !world->check.failed)
         read_event(world, machine);

@@ -34,10 +34,19 @@ struct holder {
     uint64_t promised_us; /* the lease must be there until then */
 };
 
+/* What a machine's store was last judged by: without a change nothing new can be found. */
+struct holders_seen {
+    uint64_t life;
+    uint64_t generation;
+    floe_index applied;
+    uint64_t promises;
+};
+
 struct holders {
     struct prng prng; /* its own, so that what a seed does otherwise stays */
     uint64_t last_token;
     uint64_t last_lease;
+    uint64_t promises; /* made; also counts answered grants */
     struct holder holder[SIM_HOLDERS];
 };
 
@@ -47,12 +56,13 @@ void holders_event(struct world *world, unsigned number, uint64_t step);
 /* Takes the node's results that are theirs; the others stay. */
 void holders_take(struct world *world, struct machine *machine);
 /* After a turn: what was promised is there. */
-void holders_check(struct world *world, const struct machine *machine);
+void holders_check(struct world *world, struct machine *machine);
 /* Have all leases run out that nobody renews? */
 bool holders_are_over(const struct world *world);
 /* The store's settings, so that history goes in some runs. */
 void holders_options(struct world *world, struct node_options *options);
-/* Makes checkpoints so frequent that a run sees some. */
+/* Makes checkpoints so frequent that a run sees some; and in some runs the slices so small in which
+ * a snapshot is written and the store tidied up that much happens in between. */
 void holders_on_start(struct machine *machine);
 
 #endif

@@ -49,6 +49,7 @@ struct machine {
     struct check_node seen;
     struct promise promise; /* of all its lives */
     struct watcher watcher;
+    struct holders_seen leases_seen;
     char address[16];
     char name[16];
 };
