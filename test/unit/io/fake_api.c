@@ -137,3 +137,14 @@ uint64_t api_next_deadline_ms(const struct api *api)
     (void)api;
     return UINT64_MAX;
 }
+
+bool api_wants_gone(const struct api *api, uint64_t token)
+{
+    (void)api, (void)token;
+    return false;
+}
+
+void api_gone(struct api *api, uint64_t token, uint64_t now_ms)
+{
+    (void)api, (void)token, (void)now_ms;
+}
