@@ -6,7 +6,8 @@
  * leader broke forgets it, and asks for votes soon after, by rank of its id, so that not all ask
  * together. It is no more than a question: with pre-vote and the check of the quorum whoever still
  * hears the leader says no, and who hears the leader again before its turn comes does not ask. So a
- * broken connection alone never deposes a leader that a majority hears.
+ * broken connection alone never deposes a leader that a majority hears. When the links of most
+ * members break together, though (a firewall that forgets them), there is an election.
  *
  * At the start nobody has a leader to wait for: the same, once a majority is connected.
  */
