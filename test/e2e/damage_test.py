@@ -104,7 +104,7 @@ def test_damaged_snapshot_falls_back_and_two_damaged_ones_are_refused():
         snapshots = lambda: sorted(glob.glob(os.path.join(n.dir, "snap", "*.snap")))
         wait_for("two snapshots are kept", lambda: len(snapshots()) == 2)
         n.terminate()
-        older, newest = snapshots()
+        older, newest = snapshots()[-2:]  # one more may be left of the end
         damage(newest)
         n.start()
         assert all(n.get(k).body == b"v" + k.encode() for k in keys)
