@@ -306,15 +306,22 @@ void requests_on_index(struct node *node, floe_index index)
         requeue(node, waiter, 0);
 }
 
+/* The waiter of a forwarded proposal of ours; NULL: it is another member's, or waits no more. */
+static struct waiter *find_forwarded(struct node *node, const struct floe_entry *entry)
+{
+    struct envelope envelope;
+    if (envelope_decode(entry->data, &envelope) != ERR_OK ||
+        envelope.origin != node->options.id || envelope.boot != node->boot)
+        return NULL;
+    struct waiter *waiter = waiters_find(&node->waiters, envelope.seq);
+    return waiter != NULL && waiter->state == WAITER_FORWARDED ? waiter : NULL;
+}
+
 void requests_on_forward(struct node *node, const struct floe_message *message, floe_term term)
 {
     for (size_t i = 0; i < message->entry_count; i++) {
-        struct envelope envelope;
-        if (envelope_decode(message->entries[i].data, &envelope) != ERR_OK ||
-            envelope.origin != node->options.id || envelope.boot != node->boot)
-            continue;
-        struct waiter *waiter = waiters_find(&node->waiters, envelope.seq);
-        if (waiter != NULL && waiter->state == WAITER_FORWARDED)
+        struct waiter *waiter = find_forwarded(node, &message->entries[i]);
+        if (waiter != NULL)
             waiter->term = term;
     }
 }
@@ -392,12 +399,8 @@ void requests_refuse_forwarded(struct node *node, const struct floe_message *mes
 void requests_on_unsent(struct node *node, const struct floe_message *message)
 {
     for (size_t i = 0; i < message->entry_count; i++) {
-        struct envelope envelope;
-        if (envelope_decode(message->entries[i].data, &envelope) != ERR_OK ||
-            envelope.origin != node->options.id || envelope.boot != node->boot)
-            continue;
-        struct waiter *waiter = waiters_find(&node->waiters, envelope.seq);
-        if (waiter != NULL && waiter->state == WAITER_FORWARDED)
+        struct waiter *waiter = find_forwarded(node, &message->entries[i]);
+        if (waiter != NULL)
             requeue(node, waiter, NODE_RETRY_MS);
     }
 }

@@ -36,7 +36,7 @@ void twin_free(struct twin *twin)
     mem_free(twin);
 }
 
-static bool is(struct kv_bytes bytes, const char *text)
+bool twin_text_is(struct kv_bytes bytes, const char *text)
 {
     return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
 }
@@ -79,7 +79,7 @@ static int by_key(const void *a, const void *b)
 }
 
 /* In the order of keys. */
-static size_t list_range(const struct twin *twin, const struct kv_keys *keys, uint64_t revision,
+size_t twin_list_range(const struct twin *twin, const struct kv_keys *keys, uint64_t revision,
                          const struct twin_event **out)
 {
     size_t count = 0;
@@ -96,7 +96,7 @@ const struct twin_event *twin_nth(const struct twin *twin, uint64_t revision, si
 {
     const struct twin_event *found[256];
     const struct kv_keys all = {.extent = KV_FROM_KEY};
-    return n < list_range(twin, &all, revision, found) ? found[n] : NULL;
+    return n < twin_list_range(twin, &all, revision, found) ? found[n] : NULL;
 }
 
 static struct twin_lease *find_lease(struct twin *twin, uint64_t id)
@@ -138,8 +138,8 @@ static struct twin_event *add_event(struct twin *twin, const char *key)
 
 void assert_item_is(const struct kv_item *item, const struct twin_event *want)
 {
-    assert_true(is(item->key, want->key));
-    assert_true(is(item->value, want->value));
+    assert_true(twin_text_is(item->key, want->key));
+    assert_true(twin_text_is(item->value, want->value));
     assert_int_equal(item->create_revision, want->create);
     assert_int_equal(item->mod_revision, want->mod);
     assert_int_equal(item->version, want->version);
@@ -190,7 +190,7 @@ static bool compares_hold(const struct twin *twin, const struct kv_txn *txn)
     const struct twin_event *found[256];
     for (size_t i = 0; i < txn->compare_count; i++) {
         const struct kv_compare *compare = &txn->compares[i];
-        size_t count = list_range(twin, &compare->keys, UINT64_MAX, found);
+        size_t count = twin_list_range(twin, &compare->keys, UINT64_MAX, found);
         if (count == 0 && !compare_one(compare, NULL))
             return false;
         for (size_t k = 0; k < count; k++)
@@ -272,7 +272,7 @@ static void do_put(struct work *work, const struct kv_put *put, const struct kv_
 static void do_delete(struct work *work, const struct kv_delete *del, const struct kv_reply *got)
 {
     const struct twin_event *found[256];
-    size_t count = list_range(work->now, &del->keys, UINT64_MAX, found);
+    size_t count = twin_list_range(work->now, &del->keys, UINT64_MAX, found);
     if (got != NULL) {
         assert_int_equal(got->count, count);
         assert_items_are(got, found, del->want_prev ? count : 0);
@@ -314,7 +314,7 @@ static void do_range(const struct work *work, const struct kv_range *range,
 {
     const struct twin_event *found[256];
     uint64_t revision = range->revision != 0 ? range->revision : UINT64_MAX;
-    size_t all = list_range(work->now, &range->keys, revision, found);
+    size_t all = twin_list_range(work->now, &range->keys, revision, found);
     size_t count = 0;
     for (size_t i = 0; i < all; i++)
         if (passes(range, found[i]) && !range->count_only)
@@ -361,7 +361,7 @@ static bool keys_meet(const struct kv_op *put, const struct kv_op *other)
     char key[TWIN_KEY];
     copy_text(key, sizeof key, put->put.key);
     if (other->type == KV_OP_PUT)
-        return is(other->put.key, key);
+        return twin_text_is(other->put.key, key);
     return other->type == KV_OP_DELETE && in_range(&other->del.keys, key);
 }
 
@@ -449,7 +449,7 @@ static enum kv_status revoke(struct twin *twin, const struct kv_command *command
         if (find_lease(twin, id) == NULL)
             continue;
         any = true;
-        size_t count = list_range(twin, &all, UINT64_MAX, found);
+        size_t count = twin_list_range(twin, &all, UINT64_MAX, found);
         for (size_t k = 0; k < count; k++)
             if (found[k]->lease == id)
                 (void)add_event(twin, found[k]->key);
@@ -464,7 +464,7 @@ static enum kv_status revoke(struct twin *twin, const struct kv_command *command
 static const struct twin_ticket *find_ticket(const struct twin *twin, struct kv_bytes text)
 {
     for (size_t i = 0; i < twin->ticket_count; i++)
-        if (is(text, twin->tickets[i].text))
+        if (twin_text_is(text, twin->tickets[i].text))
             return &twin->tickets[i];
     return NULL;
 }
@@ -552,122 +552,3 @@ void twin_apply(struct twin *twin, const struct kv_command *command, uint64_t te
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
-
-static void assert_walk(const struct kv *kv, const struct twin *twin, uint64_t revision, bool down)
-{
-    const struct twin_event *found[256];
-    const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
-    const struct kv_keys twins = {.extent = KV_FROM_KEY};
-    size_t count = list_range(twin, &twins, revision, found);
-    struct kv_cursor *cursor;
-    assert_int_equal(kv_cursor_open(kv, &all, revision, down, &cursor), KV_OK);
-    size_t at = 0;
-    size_t budget = 1 + revision % 3;
-    enum kv_step step;
-    struct kv_item item;
-    while ((step = kv_cursor_next(kv, cursor, &budget, &item)) != KV_STEP_END) {
-        if (step == KV_STEP_PAUSE) {
-            budget = 1 + revision % 3;
-            continue;
-        }
-        assert_int_equal(step, KV_STEP_ITEM);
-        assert_true(at < count);
-        assert_item_is(&item, found[down ? count - 1 - at : at]);
-        at++;
-    }
-    assert_int_equal(at, count);
-    kv_cursor_free(cursor);
-}
-
-static void assert_history(const struct kv *kv, const struct twin *twin, uint64_t revision)
-{
-    uint64_t position;
-    assert_int_equal(kv_history_find(kv, revision, &position), ERR_OK);
-    for (size_t i = 0; i < twin->event_count; i++) {
-        const struct twin_event *want = &twin->events[i];
-        if (want->mod < revision)
-            continue;
-        struct kv_event event;
-        assert_int_equal(position, i); /* from 0 on, none is left out */
-        kv_history_at(kv, position++, &event);
-        assert_item_is(&event.item, want);
-        bool is_last = i + 1 == twin->event_count || twin->events[i + 1].mod != want->mod;
-        assert_int_equal(event.last_of_revision, is_last);
-        const struct twin_event *prev = twin_at(twin, want->key, want->mod - 1);
-        assert_int_equal(event.has_prev, prev != NULL && want->mod > twin->compact);
-        if (event.has_prev)
-            assert_item_is(&event.prev, prev);
-    }
-    assert_int_equal(position, kv_history_end(kv));
-}
-
-static void assert_leases(const struct kv *kv, const struct twin *twin)
-{
-    const struct twin_event *found[256];
-    const struct kv_keys all = {.extent = KV_FROM_KEY};
-    size_t count = list_range(twin, &all, UINT64_MAX, found);
-    uint64_t next = 0;
-    assert_int_equal(kv_lease_count(kv), twin->lease_count);
-    for (size_t i = 0; i < twin->lease_count; i++) {
-        const struct twin_lease *want = &twin->leases[i];
-        struct kv_lease_info info;
-        assert_true(kv_lease_seek(kv, next, &info));
-        assert_int_equal(info.id, want->id);
-        assert_int_equal(info.ttl_s, want->ttl_s);
-        assert_int_equal(info.remaining_s, want->remaining_s);
-        next = info.id + 1;
-        size_t keys = 0;
-        struct kv_bytes key = {0};
-        for (size_t k = 0; k < count; k++) {
-            if (found[k]->lease != want->id)
-                continue;
-            assert_true(kv_lease_next_key(kv, want->id, key, &key));
-            assert_true(is(key, found[k]->key));
-            keys++;
-        }
-        assert_false(kv_lease_next_key(kv, want->id, key, &key));
-        assert_int_equal(info.key_count, keys);
-    }
-}
-
-static void assert_tickets(const struct kv *kv, const struct twin *twin)
-{
-    assert_int_equal(kv_ticket_last(kv), twin->ticket_last);
-    for (size_t i = 0; i < twin->ticket_count; i++) {
-        const struct twin_ticket *want = &twin->tickets[i];
-        struct kv_bytes text = {(const uint8_t *)want->text, strlen(want->text)};
-        struct kv_ticket got;
-        assert_true(kv_ticket_get(kv, text, &got));
-        assert_int_equal(got.sequence, want->is.sequence);
-        assert_int_equal(got.revision, want->is.revision);
-        assert_int_equal(got.term, want->is.term);
-        assert_int_equal(got.status, want->is.status);
-        assert_int_equal(got.succeeded, want->is.succeeded);
-    }
-}
-
-void assert_store_is_twin(const struct kv *kv, const struct twin *twin, uint64_t revision)
-{
-    assert_int_equal(kv_revision(kv), twin->revision);
-    assert_int_equal(kv_compact_revision(kv), twin->compact);
-    assert_walk(kv, twin, revision, false);
-    assert_walk(kv, twin, revision, true);
-    assert_history(kv, twin, revision);
-    assert_leases(kv, twin);
-    assert_tickets(kv, twin);
-    assert_store_is_sound(kv);
-}
-
-void assert_store_is_sound(const struct kv *kv)
-{
-    (void)index_check(&kv->keys, false);
-    (void)index_check(&kv->leases, true);
-    const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
-    assert_int_equal(kv_count(kv), kv_count_range(kv, &all));
-    uint64_t position = kv_history_first(kv);
-    if (position < kv_history_end(kv)) {
-        struct kv_event event;
-        kv_history_at(kv, position, &event);
-        assert_true(event.item.mod_revision >= kv_compact_revision(kv));
-    }
-}

@@ -54,6 +54,10 @@ void twin_apply(struct twin *twin, const struct kv_command *command, uint64_t te
 const struct twin_event *twin_at(const struct twin *twin, const char *key, uint64_t revision);
 /* The state of the n-th key of all that were there at a revision; NULL: there were fewer. */
 const struct twin_event *twin_nth(const struct twin *twin, uint64_t revision, size_t n);
+/* For twin_check.c: the keys of a range at a revision, in order; is it this text? */
+size_t twin_list_range(const struct twin *twin, const struct kv_keys *keys, uint64_t revision,
+                         const struct twin_event **out);
+bool twin_text_is(struct kv_bytes bytes, const char *text);
 void assert_item_is(const struct kv_item *item, const struct twin_event *want);
 /* Everything that can be seen of the store at this revision, and its history, leases, tickets. */
 void assert_store_is_twin(const struct kv *kv, const struct twin *twin, uint64_t revision);
