@@ -6,9 +6,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void put_health(struct api_json *json, const struct node_status *status)
+static void put_health(struct api_json *json, const struct node_status *status, bool is_healthy)
 {
-    api_json_str(json, "health", status->leader != 0 ? "true" : "false");
+    api_json_str(json, "health", is_healthy ? "true" : "false");
     api_json_u64(json, "id", status->id);
     api_json_str(json, "role", status->role);
     api_json_u64(json, "term", status->term);
@@ -17,13 +17,22 @@ static void put_health(struct api_json *json, const struct node_status *status)
     api_json_u64(json, "applied", status->applied);
 }
 
-static void respond_health(const struct node_status *status, struct api_response *out)
+/* An alarm that was raised counts, as with etcd. */
+static bool is_healthy(const struct api *api, const struct node_status *status)
+{
+    const struct kv_alarm *alarms;
+    return status->leader != 0 && kv_alarms(node_kv(api->node), &alarms) == 0;
+}
+
+static void respond_health(const struct api *api, const struct node_status *status,
+                           struct api_response *out)
 {
     struct api_json json = {0};
+    bool healthy = is_healthy(api, status);
     api_json_open(&json, NULL, '{');
-    put_health(&json, status);
+    put_health(&json, status, healthy);
     api_json_close(&json, '}');
-    api_respond_json(out, status->leader != 0 ? 200 : 503, &json);
+    api_respond_json(out, healthy ? 200 : 503, &json);
     if (status->leader == 0)
         api_respond_header(out, "Retry-After", "1");
 }
@@ -118,11 +127,12 @@ static void put_chain(struct api_json *json, const struct node_status *status)
     api_json_close(json, '}');
 }
 
-static void respond_status(const struct node_status *status, struct api_response *out)
+static void respond_status(const struct api *api, const struct node_status *status,
+                           struct api_response *out)
 {
     struct api_json json = {0};
     api_json_open(&json, NULL, '{');
-    put_health(&json, status);
+    put_health(&json, status, is_healthy(api, status));
     api_json_str(&json, "name", status->name);
     api_json_str(&json, "cluster", status->cluster);
     api_json_str(&json, "version", FLOE_VERSION);
@@ -155,7 +165,7 @@ static void respond_version(struct api_response *out)
 bool api_health_get(struct api *api, struct api_call *call, struct api_response *out)
 {
     struct node_status status = node_status(api->node, call->now_ms);
-    respond_health(&status, out);
+    respond_health(api, &status, out);
     node_status_deinit(&status);
     return true;
 }
@@ -178,7 +188,7 @@ bool api_readyz_get(struct api *api, struct api_call *call, struct api_response 
 bool api_status_get(struct api *api, struct api_call *call, struct api_response *out)
 {
     struct node_status status = node_status(api->node, call->now_ms);
-    respond_status(&status, out);
+    respond_status(api, &status, out);
     node_status_deinit(&status);
     return true;
 }

@@ -61,7 +61,6 @@ static const struct {
     [V3_USER_NOT_FOUND] = {PRECONDITION, "etcdserver: user name not found"},
     [V3_ROLE_NOT_FOUND] = {PRECONDITION, "etcdserver: role name not found"},
     [V3_BAD_TOKEN] = {UNAUTHENTICATED, "etcdserver: invalid auth token"},
-    [V3_NO_ALARMS] = {UNIMPLEMENTED, "etcdserver: alarms are raised by members, not by requests"},
     [V3_INVALID] = {INVALID, "etcdserver: invalid request"},
     [V3_LOCK_NO_KEY] = {UNKNOWN, "etcdserver: key is not provided"},
     [V3_LOCK_NO_LEASE] = {UNKNOWN, "etcdserver: requested lease not found"},

@@ -54,7 +54,6 @@ enum v3_error {
     V3_USER_NOT_FOUND,
     V3_ROLE_NOT_FOUND,
     V3_BAD_TOKEN,
-    V3_NO_ALARMS,
     V3_INVALID,
     V3_LOCK_NO_KEY,
     V3_LOCK_NO_LEASE,
@@ -169,6 +168,8 @@ bool v3_is_waiting_for_rest(const struct v3_call *call);
 /* Decodes the next value of the text of a stream. false: there is none now, or the call ended. */
 bool v3_next_value(struct api *api, struct v3_call *call);
 
+/* Whether this member's own disk has no room for growth; its id. */
+bool v3_is_short_of_room(struct api *api, floe_id *self);
 /* Ask the node; on_result is called when it was done, refusals are answered. */
 void v3_write(struct api *api, struct v3_call *call, const struct kv_command *command,
               v3_on_result *on_result, uint64_t now_ms);

@@ -1,6 +1,10 @@
 /* maintenance/...: status, alarms, hashes, leadership. */
 #include "api/v3_internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 /* ---- status ---------------------------------------------------------------------------------- */
 
 static bool is_learner(const struct node_status *status)
@@ -20,10 +24,118 @@ static uint64_t in_use(const struct kv *kv)
     return all > old ? all - old : all;
 }
 
+/* ---- alarms ---------------------------------------------------------------------------------- */
+
+static bool is_wanted(int32_t kind, enum kv_alarm_kind found)
+{
+    return kind == 0 || kind == (int32_t)found;
+}
+
+/* Those that were raised, and this member's own shortage of disk, which nobody needs to raise. */
+static size_t list_alarms(struct api *api, struct v3_arena *arena, int32_t kind,
+                          struct v3_alarm_member **out)
+{
+    const struct kv_alarm *raised;
+    size_t count = kv_alarms(node_kv(api->node), &raised);
+    size_t found = 0;
+    floe_id self = 0;
+    bool is_short = v3_is_short_of_room(api, &self) && is_wanted(kind, KV_ALARM_NO_SPACE);
+    *out = v3_arena_alloc(arena, count + 1, sizeof **out);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_wanted(kind, raised[i].kind))
+            continue;
+        bool is_own = raised[i].member == self && raised[i].kind == KV_ALARM_NO_SPACE;
+        is_short = is_short && !is_own;
+        (*out)[found++] = (struct v3_alarm_member){.member_id = raised[i].member,
+                                                   .alarm = (int32_t)raised[i].kind};
+    }
+    if (is_short)
+        (*out)[found++] = (struct v3_alarm_member){.member_id = self, .alarm = KV_ALARM_NO_SPACE};
+    return found;
+}
+
+static void on_alarm(struct api *api, struct v3_call *call, const struct node_result *result,
+                     uint64_t now_ms)
+{
+    (void)now_ms;
+    const struct v3_alarm_request *request = call->request;
+    if (result->kv.status != KV_OK) {
+        v3_fail(api, call, v3_error_of_status(result->kv.status));
+        return;
+    }
+    struct v3_alarm_member member = {.member_id = request->member_id, .alarm = request->alarm};
+    struct v3_alarm_response response = {.alarms = &member, .alarms_count = call->revision > 0};
+    v3_answer(api, call, &v3_message_alarm_response, &response);
+}
+
+static bool is_raised(const struct kv *kv, const struct kv_alarm *alarm)
+{
+    const struct kv_alarm *raised;
+    size_t count = kv_alarms(kv, &raised);
+    for (size_t i = 0; i < count; i++) {
+        if (raised[i].member == alarm->member && raised[i].kind == alarm->kind)
+            return true;
+    }
+    return false;
+}
+
+/* The answer has the alarm, but for one that is lifted and was not raised. */
+static void set_alarm(struct api *api, struct v3_call *call, bool raise, uint64_t now_ms)
+{
+    const struct v3_alarm_request *request = call->request;
+    struct kv_command command = {
+        .type = KV_COMMAND_ALARM,
+        .alarm = {.member = request->member_id, .kind = (enum kv_alarm_kind)request->alarm},
+        .raise = raise};
+    if (request->alarm < (int32_t)KV_ALARM_NO_SPACE || request->alarm > (int32_t)KV_ALARM_CORRUPT) {
+        v3_fail(api, call, V3_INVALID); /* the end of etcd 3.4 */
+        return;
+    }
+    call->revision = raise || is_raised(node_kv(api->node), &command.alarm);
+    v3_write(api, call, &command, on_alarm, now_ms);
+}
+
+void v3_handle_alarm(struct api *api, struct v3_call *call, uint64_t now_ms)
+{
+    const struct v3_alarm_request *request = call->request;
+    if (request->action == 1 || request->action == 2) { /* ACTIVATE, DEACTIVATE */
+        set_alarm(api, call, request->action == 1, now_ms);
+        return;
+    }
+    struct v3_alarm_response response = {.header = NULL};
+    response.alarms_count = list_alarms(api, &call->arena, request->alarm, &response.alarms);
+    v3_answer(api, call, &v3_message_alarm_response, &response);
+}
+
+/* ---- status, with them ----------------------------------------------------------------------- */
+
+/* etcd's text ends with a blank. */
+static const char *alarm_text(struct v3_arena *arena, const struct v3_alarm_member *alarm)
+{
+    char text[64];
+    int len =
+        snprintf(text, sizeof text, "memberID:%" PRIu64 " alarm:%s ", (uint64_t)alarm->member_id,
+                 alarm->alarm == (int32_t)KV_ALARM_NO_SPACE ? "NOSPACE" : "CORRUPT");
+    return (const char *)v3_arena_copy(arena, (const uint8_t *)text, (size_t)len + 1).data;
+}
+
+static size_t list_errors(struct api *api, struct v3_arena *arena, bool has_leader,
+                          const char ***out)
+{
+    struct v3_alarm_member *alarms;
+    size_t count = list_alarms(api, arena, 0, &alarms);
+    size_t found = 0;
+    *out = v3_arena_alloc(arena, count + 1, sizeof **out);
+    if (!has_leader)
+        (*out)[found++] = v3_error_text(V3_NO_LEADER);
+    for (size_t i = 0; i < count; i++)
+        (*out)[found++] = alarm_text(arena, &alarms[i]);
+    return found;
+}
+
 void v3_handle_status(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     const struct kv *kv = node_kv(api->node);
-    const char *no_leader = v3_error_text(V3_NO_LEADER);
     struct node_status status = node_status(api->node, now_ms);
     struct v3_status_response response = {
         .header = v3_header_now(api, call),
@@ -33,27 +145,12 @@ void v3_handle_status(struct api *api, struct v3_call *call, uint64_t now_ms)
         .raft_index = status.commit,
         .raft_term = status.term,
         .raft_applied_index = status.applied,
-        .errors = &no_leader,
-        .errors_count = status.leader == 0,
         .db_size_in_use = (int64_t)in_use(kv),
         .is_learner = is_learner(&status),
     };
+    response.errors_count = list_errors(api, &call->arena, status.leader != 0, &response.errors);
     node_status_deinit(&status);
     v3_answer(api, call, &v3_message_status_response, &response);
-}
-
-/* ---- alarms ---------------------------------------------------------------------------------- */
-
-/* No member raises any: there is no quota, and who finds its data damaged ends. */
-void v3_handle_alarm(struct api *api, struct v3_call *call, uint64_t now_ms)
-{
-    (void)now_ms;
-    const struct v3_alarm_request *request = call->request;
-    struct v3_alarm_response none = {.header = NULL};
-    if (request->action == 1) /* ACTIVATE */
-        v3_fail(api, call, V3_NO_ALARMS);
-    else
-        v3_answer(api, call, &v3_message_alarm_response, &none);
 }
 
 /* ---- hashes ---------------------------------------------------------------------------------- */

@@ -6,6 +6,8 @@
 #include "api/v3_internal.h"
 #include "base/assert.h"
 
+#include <string.h>
+
 /* ---- the node -------------------------------------------------------------------------------- */
 
 void v3_asked(struct api *api, struct v3_call *call, v3_on_result *on_result)
@@ -17,6 +19,29 @@ void v3_asked(struct api *api, struct v3_call *call, v3_on_result *on_result)
     call->on_result = on_result;
 }
 
+bool v3_is_short_of_room(struct api *api, floe_id *self)
+{
+    struct node_status status = node_status(api->node, api->v3->now_ms);
+    bool is_short = status.room != NULL && strcmp(status.room, "good") != 0;
+    *self = status.id;
+    node_status_deinit(&status);
+    return is_short;
+}
+
+/* false: an alarm is raised that forbids this write, which is answered. */
+static bool check_alarms(struct api *api, struct v3_call *call, const struct kv_command *command)
+{
+    const struct kv_alarm *alarms;
+    size_t count = kv_alarms(node_kv(api->node), &alarms);
+    if (count == 0 || command->type == KV_COMMAND_ALARM)
+        return true;
+    bool is_corrupt = alarms[count - 1].kind == KV_ALARM_CORRUPT; /* they are in order */
+    if (!is_corrupt && !kv_command_grows(command))
+        return true;
+    v3_fail(api, call, is_corrupt ? V3_CORRUPT : V3_NO_SPACE);
+    return false;
+}
+
 void v3_write(struct api *api, struct v3_call *call, const struct kv_command *command,
               v3_on_result *on_result, uint64_t now_ms)
 {
@@ -25,6 +50,8 @@ void v3_write(struct api *api, struct v3_call *call, const struct kv_command *co
         v3_fail(api, call, v3_error_of_status(status));
         return;
     }
+    if (!check_alarms(api, call, command))
+        return;
     v3_asked(api, call, on_result);
     call->is_write = true;
     node_write(api->node, call->token, command, true, now_ms);

@@ -170,7 +170,8 @@ static enum kv_status apply_of_leader(struct kv *kv, const struct kv_command *co
     case KV_COMMAND_OP:
     case KV_COMMAND_BATCH:
     case KV_COMMAND_REVOKE:
-    case KV_COMMAND_COMPACT: break;
+    case KV_COMMAND_COMPACT:
+    case KV_COMMAND_ALARM: break;
     }
     UNREACHABLE("command that is not a leader's");
 }
@@ -183,6 +184,9 @@ static void apply(struct kv *kv, const struct kv_command *command, uint64_t term
     case KV_COMMAND_BATCH: apply_with_ticket(kv, command, term, result); return;
     case KV_COMMAND_REVOKE: result->status = revoke_all(kv, command); break;
     case KV_COMMAND_COMPACT: result->status = compact(kv, command->number); break;
+    case KV_COMMAND_ALARM:
+        result->status = alarms_set(&kv->alarms, &command->alarm, command->raise);
+        break;
     case KV_COMMAND_EXPIRE:
     case KV_COMMAND_CHECKPOINT:
     case KV_COMMAND_FORGET: result->status = apply_of_leader(kv, command, term); break;

@@ -3,7 +3,7 @@
  *
  *   [1, op, ticket]           [2, [op ...], ticket]      [3, lease id]
  *   [4, term, [id ...]]       [5, term, [id, remaining ...]]
- *   [6, revision]             [7, term, sequence]
+ *   [6, revision]             [7, term, sequence]        [8, member, kind, raise]
  *
  * An operation is an array as well:
  *
@@ -241,6 +241,13 @@ void kv_command_encode(struct buf *out, const struct kv_command *command)
     case KV_COMMAND_COMPACT: add_numbers(out, KV_COMMAND_COMPACT, command->number, 0, 2); return;
     case KV_COMMAND_FORGET:
         add_numbers(out, KV_COMMAND_FORGET, command->term, command->number, 3);
+        return;
+    case KV_COMMAND_ALARM:
+        pack_array(out, 4);
+        pack_u64(out, KV_COMMAND_ALARM);
+        pack_u64(out, command->alarm.member);
+        pack_u64(out, command->alarm.kind);
+        pack_u64(out, command->raise);
         return;
     }
     UNREACHABLE("kind of command");

@@ -125,6 +125,14 @@ enum kv_command_type {
     KV_COMMAND_CHECKPOINT = 5, /* what remains of leases, says the leader of `term`; likewise */
     KV_COMMAND_COMPACT = 6,
     KV_COMMAND_FORGET = 7, /* idempotency keys that are too old, says the leader of `term` */
+    KV_COMMAND_ALARM = 8,  /* an alarm is raised or lifted */
+};
+
+/* Nothing to the store itself: whoever lets writes through looks at the alarms first. */
+enum kv_alarm_kind { KV_ALARM_NO_SPACE = 1, KV_ALARM_CORRUPT = 2 };
+struct kv_alarm {
+    uint64_t member; /* whom it is about */
+    enum kv_alarm_kind kind;
 };
 
 struct kv_lease_time {
@@ -141,7 +149,9 @@ struct kv_command {
     uint64_t term;                /* EXPIRE, CHECKPOINT, FORGET */
     struct kv_lease_time *leases; /* REVOKE: one; EXPIRE, CHECKPOINT */
     size_t lease_count;
-    uint64_t number;         /* COMPACT: revision; FORGET: tickets up to this sequence number */
+    uint64_t number; /* COMPACT: revision; FORGET: tickets up to this sequence number */
+    struct kv_alarm alarm;
+    bool raise;              /* ALARM; else it is lifted */
     struct kv_block *blocks; /* of kv_command_alloc; NULL: none */
 };
 
@@ -163,6 +173,8 @@ enum kv_status {
 /* What can be said of a command without the store; applying it says the same. BATCH: only of the
  * command as a whole, its operations are judged one by one. */
 enum kv_status kv_command_check(const struct kv_command *command) MUST_USE;
+/* May the store become larger by it? A transaction inside of another one is taken to. */
+bool kv_command_grows(const struct kv_command *command);
 /* The command must not be nested deeper than KV_TXN_DEPTH_MAX. */
 void kv_command_encode(struct buf *out, const struct kv_command *command);
 /* Bytes of *out are borrowed from data, its arrays are its own (kv_command_deinit). ERR_INVALID;

@@ -219,6 +219,24 @@ static enum kv_status check_txn_as_a_whole(const struct kv_op *root)
     return status;
 }
 
+static bool ops_grow(const struct kv_op *ops, size_t count)
+{
+    bool grow = false;
+    for (size_t i = 0; i < count; i++)
+        grow = grow || (ops[i].type != KV_OP_DELETE && ops[i].type != KV_OP_RANGE);
+    return grow;
+}
+
+bool kv_command_grows(const struct kv_command *command)
+{
+    if (command->op_count == 1 && command->ops[0].type == KV_OP_TXN) {
+        const struct kv_txn *txn = &command->ops[0].txn;
+        return ops_grow(txn->success, txn->success_count) ||
+               ops_grow(txn->failure, txn->failure_count);
+    }
+    return ops_grow(command->ops, command->op_count);
+}
+
 enum kv_status kv_command_check(const struct kv_command *command)
 {
     if (command->ticket.len > KV_TICKET_BYTES_MAX)

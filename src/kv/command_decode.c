@@ -276,6 +276,20 @@ static void get_leases(struct decoder *d, uint32_t count)
     end_fields(d, count, 3);
 }
 
+static void get_alarm(struct decoder *d, uint32_t count)
+{
+    struct kv_command *out = d->out;
+    need_fields(d, count, 4);
+    out->alarm.member = unpack_u64(&d->in);
+    uint64_t kind = unpack_u64(&d->in);
+    uint64_t raise = unpack_u64(&d->in);
+    d->in.failed |= kind == 0 || raise > 1;
+    d->newer |= kind > KV_ALARM_CORRUPT;
+    out->alarm.kind = (enum kv_alarm_kind)kind;
+    out->raise = raise == 1;
+    end_fields(d, count, 4);
+}
+
 static void get_command(struct decoder *d, uint32_t count)
 {
     struct kv_command *out = d->out;
@@ -302,6 +316,7 @@ static void get_command(struct decoder *d, uint32_t count)
         out->number = unpack_u64(&d->in);
         end_fields(d, count, 3);
         return;
+    case KV_COMMAND_ALARM: get_alarm(d, count); return;
     }
 }
 
@@ -323,7 +338,7 @@ enum err kv_command_decode(const uint8_t *data, size_t len, struct kv_command *o
     struct decoder d = {.in = unpack_init(data, len), .out = &command};
     uint32_t count = unpack_array(&d.in);
     uint64_t type = unpack_u64(&d.in);
-    d.newer = type > KV_COMMAND_FORGET;
+    d.newer = type > KV_COMMAND_ALARM;
     d.in.failed |= type == 0;
     command.type = (enum kv_command_type)type;
     if (is_usable(&d))

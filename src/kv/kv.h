@@ -66,7 +66,8 @@ uint64_t kv_size_bytes(const struct kv *kv);       /* keys and values of these *
 uint64_t kv_history_bytes(const struct kv *kv);    /* what compaction could free, about */
 uint64_t kv_memory_bytes(const struct kv *kv);     /* all that the store has allocated, about */
 /* The same on every member after the same commands, O(1): over revision, compact revision, the
- * newest version of each key, leases, tickets, and a running chain over every event that ever was.
+ * newest version of each key, leases, tickets, alarms, and a running chain over every event that
+ * ever was.
  * What compaction has really freed plays no part. */
 uint64_t kv_hash(const struct kv *kv);
 
@@ -137,6 +138,11 @@ size_t kv_lease_count(const struct kv *kv);
 /* Grows with every grant, revocation and expiry: who keeps times beside looks again when it moved.
  */
 uint64_t kv_lease_changes(const struct kv *kv);
+
+/* ---- alarms ---------------------------------------------------------------------------------- */
+
+/* Those that are raised, by kind, then member; *list borrowed. */
+size_t kv_alarms(const struct kv *kv, const struct kv_alarm **list);
 
 /* ---- tickets (idempotency keys) -------------------------------------------------------------- */
 

@@ -61,7 +61,7 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
     if (loader->begun || len < 4)
         return ERR_CORRUPT;
     uint32_t version = get_u32(body);
-    if (version != FORMAT_VERSION)
+    if (version != FORMAT_VERSION && version != FORMAT_VERSION_ALARMS)
         return version == 0 ? ERR_CORRUPT : ERR_VERSION;
     if (len != BEGIN_BYTES - 1)
         return ERR_CORRUPT;
@@ -78,6 +78,19 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
     history_expect(&kv->history, end - first);
     loader->begun = true;
     return ERR_OK;
+}
+
+static enum err on_alarm(struct kv_loader *loader, const uint8_t *body, size_t len)
+{
+    bool is_place =
+        loader->begun && loader->leases == 0 && loader->tickets == 0 && loader->first == NULL;
+    if (!is_place || len != ALARM_BYTES - 1 || body[8] == 0 || body[8] > KV_ALARM_CORRUPT)
+        return ERR_CORRUPT;
+    struct alarms *alarms = &loader->kv->alarms;
+    struct kv_alarm alarm = {.member = get_u64(body), .kind = (enum kv_alarm_kind)body[8]};
+    size_t count = alarms->count;
+    bool added = alarms_set(alarms, &alarm, true) == KV_OK && alarms->count == count + 1;
+    return added ? ERR_OK : ERR_CORRUPT;
 }
 
 static enum err on_lease(struct kv_loader *loader, const uint8_t *body, size_t len)
@@ -265,6 +278,7 @@ static enum err on_part(struct kv_loader *loader, const uint8_t *part, size_t le
         loader->sum += checksum_chain(NULL, 0, part, len);
     switch (part[0]) {
     case PART_BEGIN: return on_begin(loader, part + 1, len - 1);
+    case PART_ALARM: return on_alarm(loader, part + 1, len - 1);
     case PART_LEASE: return on_lease(loader, part + 1, len - 1);
     case PART_TICKET: return on_ticket(loader, part + 1, len - 1);
     case PART_KEY: return on_key(loader, part + 1, len - 1);

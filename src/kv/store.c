@@ -54,17 +54,18 @@ uint64_t kv_memory_bytes(const struct kv *kv)
            2 * kv->tickets.bucket_count * sizeof(void *);
 }
 
-uint64_t kv_hash(const struct kv *kv)
-{
-    uint64_t words[8] = {kv->revision,   kv->compact_revision, kv->keys_sum,    kv->chain,
-                         kv->leases_sum, kv->tickets.sum,      kv->lease_count, kv->tickets.end};
-    return checksum_chain(words, 8, NULL, 0);
-}
-
 uint64_t kv_link(uint64_t chain, uint64_t hash)
 {
     uint64_t words[2] = {chain, hash};
     return checksum_chain(words, 2, NULL, 0);
+}
+
+uint64_t kv_hash(const struct kv *kv)
+{
+    uint64_t words[8] = {kv->revision,   kv->compact_revision, kv->keys_sum,    kv->chain,
+                         kv->leases_sum, kv->tickets.sum,      kv->lease_count, kv->tickets.end};
+    uint64_t hash = checksum_chain(words, 8, NULL, 0);
+    return kv->alarms.count > 0 ? kv_link(hash, alarms_sum(&kv->alarms)) : hash;
 }
 
 /* ---- versions -------------------------------------------------------------------------------- */

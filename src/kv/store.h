@@ -2,6 +2,7 @@
 #ifndef KV_STORE_H
 #define KV_STORE_H
 
+#include "kv/alarm.h"
 #include "kv/history.h"
 #include "kv/index.h"
 #include "kv/ticket.h"
@@ -18,6 +19,7 @@ struct kv {
     struct index leases; /* kv/lease.c says what is in it */
     struct history history;
     struct tickets tickets;
+    struct alarms alarms;
     struct kv_stamp *stamp;
     struct kv_view *view; /* NULL: none is open. Borrowed */
     uint32_t view_number; /* of the last one */

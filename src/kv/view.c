@@ -42,6 +42,7 @@ struct kv_view {
     uint64_t position;
     uint64_t changes; /* of the index, when path was good */
     struct index_path path;
+    struct alarms alarms;
     uint32_t number; /* of the views of this store: marks leases */
 };
 
@@ -58,6 +59,7 @@ struct kv_view *kv_view_new(struct kv *kv)
                              .end = kv->history.end,
                              .ticket_next = kv->tickets.first,
                              .tickets_end = kv->tickets.end,
+                             .alarms = kv->alarms,
                              .number = ++kv->view_number};
     kv->view = view;
     return view;
@@ -99,15 +101,27 @@ static void sum_part(struct kv_view *view, const struct buf *out, size_t from)
         checksum_chain(NULL, 0, out->data + from + LENGTH_BYTES, out->len - from - LENGTH_BYTES);
 }
 
+static void put_alarms(struct kv_view *view, struct buf *out)
+{
+    for (size_t i = 0; i < view->alarms.count; i++) {
+        const struct kv_alarm *alarm = &view->alarms.list[i];
+        size_t from = out->len;
+        uint8_t *at = put_words(put_part(out, ALARM_BYTES, PART_ALARM), &alarm->member, 1);
+        at[0] = (uint8_t)alarm->kind;
+        sum_part(view, out, from);
+    }
+}
+
 static void put_begin(struct kv_view *view, struct buf *out)
 {
     size_t from = out->len;
     uint8_t *at = put_part(out, BEGIN_BYTES, PART_BEGIN);
-    put_u32(at, FORMAT_VERSION);
+    put_u32(at, view->alarms.count > 0 ? FORMAT_VERSION_ALARMS : FORMAT_VERSION);
     uint64_t words[6] = {view->revision, view->compact_revision, view->chain, view->first,
                          view->end,      view->tickets_end};
     (void)put_words(at + 4, words, 6);
     sum_part(view, out, from);
+    put_alarms(view, out);
 }
 
 static void put_lease(struct kv_view *view, struct buf *out, const struct kv_entry *lease)

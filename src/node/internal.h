@@ -239,7 +239,6 @@ bool room_is_mute(const struct node *node);
 /* NULL: a write is taken, or waits for room for a moment; else why it is refused. The text is good
  * as long as the node. */
 const char *room_refusal(const struct node *node, bool grows);
-bool room_is_growth(const struct kv_command *command);
 const char *room_refusal_of_size(struct node *node); /* for one that alone is too large */
 /* Is there room for a proposal now? Then it counts as taken. */
 bool room_takes(struct node *node, size_t data_bytes, bool grows);

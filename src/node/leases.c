@@ -396,7 +396,8 @@ static void on_command(struct node *node, const struct kv_command *command)
         leases->unstick = true;
         return;
     case KV_COMMAND_COMPACT:
-    case KV_COMMAND_FORGET: return;
+    case KV_COMMAND_FORGET:
+    case KV_COMMAND_ALARM: return;
     }
 }
 

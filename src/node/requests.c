@@ -90,7 +90,7 @@ static struct waiter *add_write(struct node *node, enum envelope_kind kind,
 void node_write(struct node *node, uint64_t token, const struct kv_command *command,
                 bool want_replies, uint64_t now_ms)
 {
-    bool grows = room_is_growth(command);
+    bool grows = kv_command_grows(command);
     struct buf payload = {0};
     kv_command_encode(&payload, command);
     if (!refuse_at_once(node, token, payload.len + 512, grows)) {

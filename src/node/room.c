@@ -25,12 +25,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define REFUSAL                                                                                   \
-    "certainly not done: no room on the disk of member %" PRIu64 "; make room there (disk, "      \
+#define REFUSAL                                                                              \
+    "certainly not done: no room on the disk of member %" PRIu64 "; make room there (disk, " \
     "quota, limit of file sizes); "
 
 #define RETRY_MS 1000u
-#define SNAPSHOT_MS 10000u  /* between snapshots that are taken to make room */
+#define SNAPSHOT_MS 10000u /* between snapshots that are taken to make room */
 
 static uint64_t kept_back(const struct node *node, enum node_room level)
 {
@@ -101,8 +101,8 @@ static bool majority_has_some(const struct node *node, const struct floe_ids *vo
     size_t without = 0;
     for (size_t i = 0; i < node->beats.peer_count; i++) {
         const struct beat_peer *peer = &node->beats.peers[i];
-        without += peer->room >= NODE_ROOM_NONE && hears(node, peer) &&
-                   floe_ids_contain(voters, peer->id);
+        without +=
+            peer->room >= NODE_ROOM_NONE && hears(node, peer) && floe_ids_contain(voters, peer->id);
     }
     return voters->count == 0 || 2 * (voters->count - without) > voters->count;
 }
@@ -256,25 +256,6 @@ bool room_takes(struct node *node, size_t data_bytes, bool grows)
     return (node->room.taken.bytes == 0 || fits(node, load, keep)) && take(node, load, keep);
 }
 
-static bool ops_grow(const struct kv_op *ops, size_t count)
-{
-    bool grow = false;
-    for (size_t i = 0; i < count; i++)
-        grow = grow || (ops[i].type != KV_OP_DELETE && ops[i].type != KV_OP_RANGE);
-    return grow;
-}
-
-/* May the store become larger by it? A transaction inside of another one is taken to. */
-bool room_is_growth(const struct kv_command *command)
-{
-    if (command->op_count == 1 && command->ops[0].type == KV_OP_TXN) {
-        const struct kv_txn *txn = &command->ops[0].txn;
-        return ops_grow(txn->success, txn->success_count) ||
-               ops_grow(txn->failure, txn->failure_count);
-    }
-    return ops_grow(command->ops, command->op_count);
-}
-
 static bool grows(const struct floe_entry *entry)
 {
     struct envelope envelope;
@@ -283,7 +264,7 @@ static bool grows(const struct floe_entry *entry)
         envelope.kind != ENVELOPE_KV ||
         kv_command_decode(envelope.payload, envelope.payload_len, &command) != ERR_OK)
         return false;
-    bool is_growth = room_is_growth(&command);
+    bool is_growth = kv_command_grows(&command);
     kv_command_deinit(&command);
     return is_growth;
 }

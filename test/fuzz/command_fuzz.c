@@ -94,7 +94,7 @@ static void take_leases(struct kv_command *command, struct fuzz_input *in)
 
 static void make_command(struct fuzz_input *in, struct buf *out)
 {
-    struct kv_command command = {.type = (enum kv_command_type)(1 + fuzz_byte(in) % 7)};
+    struct kv_command command = {.type = (enum kv_command_type)(1 + fuzz_byte(in) % 8)};
     struct kv_op *op = kv_command_alloc(&command, 1, sizeof *op);
     switch (command.type) {
     case KV_COMMAND_OP:
@@ -112,6 +112,11 @@ static void make_command(struct fuzz_input *in, struct buf *out)
     case KV_COMMAND_REVOKE:
     case KV_COMMAND_EXPIRE:
     case KV_COMMAND_CHECKPOINT: take_leases(&command, in); break;
+    case KV_COMMAND_ALARM:
+        command.alarm.member = fuzz_byte(in) % 5;
+        command.alarm.kind = 1 + fuzz_byte(in) % 2;
+        command.raise = fuzz_byte(in) % 2 == 0;
+        break;
     case KV_COMMAND_COMPACT:
     case KV_COMMAND_FORGET:
         command.term = fuzz_byte(in) % 3;

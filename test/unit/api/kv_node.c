@@ -204,9 +204,15 @@ struct node_status node_status(const struct node *node, uint64_t now_ms)
     (void)node, (void)now_ms;
     members[0] = (struct node_member){
         .id = 1, .name = "n1", .peer_address = "h:1", .http_address = "h:2", .is_self = true};
-    return (struct node_status){.id = 1, .name = "n1", .cluster = "floe", .role = "leader",
-                                .term = 2, .leader = kv_node.last_id > 0 ? kv_node.last_id : 1,
-                                .members = members, .member_count = 1};
+    return (struct node_status){.id = 1,
+                                .name = "n1",
+                                .cluster = "floe",
+                                .role = "leader",
+                                .term = 2,
+                                .room = kv_node.room,
+                                .leader = kv_node.last_id > 0 ? kv_node.last_id : 1,
+                                .members = members,
+                                .member_count = 1};
 }
 
 void node_status_deinit(struct node_status *status)

@@ -16,6 +16,7 @@ struct kv_node {
     size_t writes;
     size_t fail_after; /* so many writes more are done, then all are NODE_UNKNOWN; 0: never */
     enum node_life life;
+    const char *room; /* its level; NULL: good */
 };
 extern struct kv_node kv_node;
 #define KV_NODE ((struct node *)&kv_node)

@@ -321,8 +321,8 @@ static void test_v3_cluster_and_maintenance(void **state)
          ERR("5", "etcdserver: member not found")},
         /* trap 25: an alarm without a kind */
         {"maintenance/alarm", "", 200, "{}"},
-        {"maintenance/alarm", "{'action':'ACTIVATE'}", 501,
-         ERR("12", "etcdserver: alarms are raised by members, not by requests")},
+        {"maintenance/alarm", "{'action':'ACTIVATE'}", 400,
+         ERR("3", "etcdserver: invalid request")},
         {"maintenance/alarm", "{'action':'DEACTIVATE','alarm':1}", 200, "{}"},
         {"maintenance/defragment", "{}", 200, "{}"},
         {"maintenance/transfer-leadership", "{'targetID':5}", 412,
@@ -432,6 +432,59 @@ static void test_v3_no_leader_and_too_much_are_told(void **state)
     }
 }
 
+static void test_v3_alarms(void **state)
+{
+    (void)state;
+#define NO_SPACE ERR("8", "etcdserver: mvcc: database space exceeded")
+#define ALARMS "{'alarms':[{'memberID':'7','alarm':'NOSPACE'}]}"
+    static const struct row rows[] = {
+        {"kv/put", "{'key':'YQ==','value':'MQ=='}", 200, "{" H("2") "}"},
+        {"lease/grant", "{'TTL':60,'ID':1}", 200, "{" H("2") ",'ID':'1','TTL':'60'}"},
+        {"maintenance/alarm", "{'action':'ACTIVATE','memberID':7}", 400,
+         ERR("3", "etcdserver: invalid request")},
+        {"maintenance/alarm", "{'action':'DEACTIVATE','memberID':7,'alarm':'NOSPACE'}", 200, "{}"},
+        {"maintenance/alarm", "{'action':'ACTIVATE','memberID':7,'alarm':'NOSPACE'}", 200, ALARMS},
+        {"maintenance/alarm", "{}", 200, ALARMS},
+        {"maintenance/alarm", "{'alarm':'CORRUPT'}", 200, "{}"},
+        {"kv/put", "{'key':'YQ==','value':'Mg=='}", 429, NO_SPACE},
+        {"kv/txn", "{'success':[{'request_put':{'key':'YQ=='}}]}", 429, NO_SPACE},
+        {"kv/txn", "{'failure':[{'request_put':{'key':'YQ=='}}]}", 429, NO_SPACE},
+        {"lease/grant", "{'TTL':60}", 429, NO_SPACE},
+        {"lock/lock", "{'name':'bA=='}", 429, NO_SPACE},
+        {"kv/txn", "{'success':[{'request_delete_range':{'key':'eA=='}}]}", 200,
+         "{" H("2") ",'succeeded':true,'responses':[{'response_delete_range':{" IN("2") "}}]}"},
+        {"kv/deleterange", "{'key':'YQ=='}", 200, "{" H("3") ",'deleted':'1'}"},
+        {"lease/revoke", "{'ID':1}", 200, "{" H("3") "}"},
+        {"maintenance/alarm", "{'action':'ACTIVATE','memberID':8,'alarm':'CORRUPT'}", 200,
+         "{'alarms':[{'memberID':'8','alarm':'CORRUPT'}]}"},
+        {"kv/deleterange", "{'key':'YQ=='}", 500, ERR("15", "etcdserver: corrupt cluster")},
+        {"kv/range", "{'key':'YQ=='}", 200, "{" H("3") "}"},
+    };
+    RUN(rows);
+    post("maintenance/status", "");
+    assert_non_null(strstr(body, "'errors':['memberID:7 alarm:NOSPACE ','memberID:8 "
+                                 "alarm:CORRUPT ']"));
+    send_request(API_GET, "/health", NULL, 0, NULL, 0);
+    assert_int_equal(head.status, 503);
+    static const struct row after[] = {
+        {"maintenance/alarm", "{'action':'DEACTIVATE','memberID':8,'alarm':2}", 200,
+         "{'alarms':[{'memberID':'8','alarm':'CORRUPT'}]}"},
+        {"maintenance/alarm", "{'action':'DEACTIVATE','memberID':7,'alarm':1}", 200, ALARMS},
+        {"maintenance/alarm", "{}", 200, "{}"},
+        {"kv/put", "{'key':'YQ==','value':'Mg=='}", 200, "{" H("4") "}"},
+    };
+    RUN(after);
+    send_request(API_GET, "/health", NULL, 0, NULL, 0);
+    assert_int_equal(head.status, 200);
+    kv_node.room = "no growth"; /* of this member itself, which is 1 */
+    kv_node.outcome = NODE_NO_ROOM;
+    static const struct row own[] = {
+        {"maintenance/alarm", "{}", 200, "{'alarms':[{'memberID':'1','alarm':'NOSPACE'}]}"},
+        {"kv/put", "{'key':'YQ==','value':'Mg=='}", 429, NO_SPACE},
+    };
+    RUN(own);
+}
+
 /* They need no log entry; all of them serializable, not even a leader. */
 static void test_v3_txn_of_reads_only(void **state)
 {
@@ -485,6 +538,7 @@ int main(void)
         TEST(test_v3_paths_methods_and_tokens),
         TEST(test_v3_no_leader_and_too_much_are_told),
         TEST(test_v3_txn_of_reads_only),
+        TEST(test_v3_alarms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

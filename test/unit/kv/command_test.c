@@ -91,6 +91,7 @@ static void test_command_of_every_kind_round_trips(void **state)
         {.type = KV_COMMAND_CHECKPOINT, .term = 3, .leases = leases, .lease_count = 2},
         {.type = KV_COMMAND_COMPACT, .number = 1234567},
         {.type = KV_COMMAND_FORGET, .term = 4, .number = 5},
+        {.type = KV_COMMAND_ALARM, .alarm = {9, KV_ALARM_CORRUPT}, .raise = true},
     };
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         struct buf bytes = encode(&commands[i]);
@@ -103,6 +104,9 @@ static void test_command_of_every_kind_round_trips(void **state)
         assert_int_equal(got.op_count, commands[i].op_count);
         assert_int_equal(got.term, commands[i].term);
         assert_int_equal(got.number, commands[i].number);
+        assert_int_equal(got.alarm.member, commands[i].alarm.member);
+        assert_int_equal(got.alarm.kind, commands[i].alarm.kind);
+        assert_int_equal(got.raise, commands[i].raise);
         assert_int_equal(got.ticket.len, commands[i].ticket.len);
         assert_int_equal(got.lease_count, commands[i].lease_count);
         kv_command_deinit(&got);
@@ -252,7 +256,7 @@ static void test_command_of_a_newer_version_is_told_apart(void **state)
     (void)state;
     struct buf bytes = {0};
     pack_array(&bytes, 1);
-    pack_u64(&bytes, KV_COMMAND_FORGET + 1);
+    pack_u64(&bytes, KV_COMMAND_ALARM + 1);
     assert_int_equal(decode(&bytes), ERR_VERSION);
     buf_clear(&bytes);
     pack_array(&bytes, 3); /* a field more than a compaction has */

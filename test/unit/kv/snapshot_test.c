@@ -40,6 +40,48 @@ static struct kv *sample(void)
     return kv;
 }
 
+static enum kv_status alarm(struct kv *kv, uint64_t member, enum kv_alarm_kind kind, bool raise)
+{
+    struct kv_command command = {.type = KV_COMMAND_ALARM, .alarm = {member, kind}, .raise = raise};
+    return apply(kv, &command).status;
+}
+
+/* They are part of the state, in order whatever came first, and change no revision. */
+static void test_snapshot_has_the_alarms_of_its_moment(void **state)
+{
+    (void)state;
+    struct kv *kv = sample();
+    uint64_t revision = kv_revision(kv);
+    uint64_t hash = kv_hash(kv);
+    assert_int_equal(alarm(kv, 5, KV_ALARM_CORRUPT, true), KV_OK);
+    assert_int_equal(alarm(kv, 7, KV_ALARM_NO_SPACE, true), KV_OK);
+    assert_int_equal(alarm(kv, 3, KV_ALARM_NO_SPACE, true), KV_OK);
+    assert_int_equal(alarm(kv, 3, KV_ALARM_NO_SPACE, true), KV_OK);
+    uint64_t raised = kv_hash(kv);
+    assert_true(raised != hash);
+    struct kv_view *view = kv_view_new(kv);
+    assert_int_equal(alarm(kv, 3, KV_ALARM_NO_SPACE, false), KV_OK); /* too late for the view */
+    struct buf stream = view_stream(view, 7);
+    struct kv *copy;
+    assert_int_equal(load_stream(stream.data, stream.len, &copy), ERR_OK);
+    const struct kv_alarm *list;
+    assert_int_equal(kv_alarms(copy, &list), 3);
+    assert_true(list[0].member == 3 && list[1].member == 7 && list[2].member == 5);
+    assert_int_equal(list[2].kind, KV_ALARM_CORRUPT);
+    assert_int_equal(kv_hash(copy), raised);
+    assert_int_equal(alarm(kv, 7, KV_ALARM_NO_SPACE, false), KV_OK);
+    assert_int_equal(alarm(kv, 7, KV_ALARM_NO_SPACE, false), KV_OK);
+    assert_int_equal(alarm(kv, 5, KV_ALARM_CORRUPT, false), KV_OK);
+    assert_int_equal(kv_hash(kv), hash);
+    assert_int_equal(kv_revision(kv), revision);
+    for (uint64_t id = 1; id <= 64; id++)
+        assert_int_equal(alarm(kv, id, KV_ALARM_NO_SPACE, true), KV_OK);
+    assert_int_equal(alarm(kv, 65, KV_ALARM_NO_SPACE, true), KV_TOO_MANY_OPS);
+    buf_deinit(&stream);
+    kv_free(copy);
+    kv_free(kv);
+}
+
 static void test_snapshot_of_an_empty_store_loads(void **state)
 {
     (void)state;
@@ -212,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_of_a_much_written_key_comes_in_slices),
         cmocka_unit_test(test_loader_every_truncation_is_corrupt),
         cmocka_unit_test(test_loader_no_changed_byte_goes_unnoticed),
+        cmocka_unit_test(test_snapshot_has_the_alarms_of_its_moment),
         cmocka_unit_test(test_loader_of_the_format_before_says_version),
         cmocka_unit_test(test_loader_absurd_length_is_refused_at_once),
         cmocka_unit_test(test_loader_discarded_half_way_is_freed_in_slices),
