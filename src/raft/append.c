@@ -21,7 +21,7 @@ void raft_reduce_uncommitted(struct floe_raft *r, uint64_t payload_size)
     r->uncommitted_size -= payload_size < r->uncommitted_size ? payload_size : r->uncommitted_size;
 }
 
-bool raft_append_entries(struct floe_raft *r, const struct floe_entry *entries, size_t count)
+bool raft_append_entries(struct floe_raft *r, struct floe_entry *entries, size_t count)
 {
     if (!increase_uncommitted(r, raft_payloads_size(entries, count))) {
         raft_warn(&r->logger,
@@ -31,13 +31,11 @@ bool raft_append_entries(struct floe_raft *r, const struct floe_entry *entries, 
         return false;
     }
     floe_index last = raft_log_last_index(&r->log);
-    struct floe_entry *placed = floe_entries_copy(entries, count);
     for (size_t i = 0; i < count; i++) {
-        placed[i].term = r->term;
-        placed[i].index = last + 1 + i;
+        entries[i].term = r->term;
+        entries[i].index = last + 1 + i;
     }
-    raft_log_append(&r->log, placed, count);
-    floe_entries_free(placed, count);
+    raft_log_append(&r->log, entries, count);
     /* the own acknowledgement counts when the entries are durable (thesis 10.2.1) */
     raft_send(r, (struct floe_message){
                      .type = FLOE_MSG_APP_RESP, .to = r->id, .index = last + count});

@@ -21,7 +21,7 @@ static void leave_joint(struct floe_raft *r)
     buf_deinit(&config);
 }
 
-void raft_applied_to(struct floe_raft *r, floe_index index, uint64_t size)
+static void applied_to(struct floe_raft *r, floe_index index, uint64_t size)
 {
     floe_index applied = index > r->log.applied ? index : r->log.applied;
     raft_log_applied_to(&r->log, applied, size);
@@ -30,8 +30,25 @@ void raft_applied_to(struct floe_raft *r, floe_index index, uint64_t size)
         leave_joint(r);
 }
 
+struct raft_batch raft_batch_of(const struct floe_entry *entries, size_t count)
+{
+    if (count == 0)
+        return (struct raft_batch){0};
+    return (struct raft_batch){.last = entries[count - 1].index,
+                               .size = raft_entries_size(entries, count),
+                               .payload_size = raft_payloads_size(entries, count)};
+}
+
+void raft_applied_batch(struct floe_raft *r, const struct raft_batch *batch)
+{
+    if (batch->last == 0)
+        return;
+    applied_to(r, batch->last, batch->size);
+    raft_reduce_uncommitted(r, batch->payload_size);
+}
+
 void raft_applied_snapshot(struct floe_raft *r, const struct floe_snapshot *snapshot)
 {
     raft_unstable_stable_snapshot_to(&r->log.unstable, snapshot->index);
-    raft_applied_to(r, snapshot->index, 0);
+    applied_to(r, snapshot->index, 0);
 }

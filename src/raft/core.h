@@ -17,6 +17,13 @@ struct raft_outbox {
 void raft_outbox_push(struct raft_outbox *box, struct floe_message message); /* takes it over */
 void raft_outbox_deinit(struct raft_outbox *box);
 
+/* Entries that were handed out to be applied: all that must be known of them later. */
+struct raft_batch {
+    floe_index last; /* 0: there are none */
+    uint64_t size;
+    uint64_t payload_size;
+};
+
 enum raft_campaign {
     RAFT_CAMPAIGN_PRE_ELECTION,
     RAFT_CAMPAIGN_ELECTION,
@@ -69,6 +76,7 @@ struct floe_raft {
     struct floe_soft_state prev_soft;
     struct floe_hard_state prev_hard;
     struct raft_outbox steps_on_advance;
+    struct raft_batch applied_on_advance; /* after the steps */
 };
 
 /* ---- core.c ------------------------------------------------------------------------------------- */
@@ -89,13 +97,15 @@ void raft_push_read_state(struct floe_raft *r, floe_index index, struct floe_blo
 
 /* ---- append.c ----------------------------------------------------------------------------------- */
 
-/* Copies entries, gives them places and appends them; false: over the size limit. */
-bool raft_append_entries(struct floe_raft *r, const struct floe_entry *entries, size_t count);
+/* Gives entries (which stay the caller's) their places and appends them; false: over the size
+ * limit. */
+bool raft_append_entries(struct floe_raft *r, struct floe_entry *entries, size_t count);
 void raft_reduce_uncommitted(struct floe_raft *r, uint64_t payload_size);
 
 /* ---- applied.c ---------------------------------------------------------------------------------- */
 
-void raft_applied_to(struct floe_raft *r, floe_index index, uint64_t size);
+struct raft_batch raft_batch_of(const struct floe_entry *entries, size_t count);
+void raft_applied_batch(struct floe_raft *r, const struct raft_batch *batch);
 void raft_applied_snapshot(struct floe_raft *r, const struct floe_snapshot *snapshot);
 
 /* ---- step.c ---------------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * Batches of work for the driver. Taking one out accepts it.
  *
  * Synchronous storage: what waits for durability and goes to the node itself is kept until
- * floe_raft_advance. Asynchronous: it travels with the message to the append thread as a response.
+ * floe_raft_advance, of what is applied only the size. Asynchronous: it travels with the message to the append thread as a response.
  */
 #include "raft/core.h"
 
@@ -160,16 +160,14 @@ static void gather_async(struct floe_raft *r, struct floe_ready *out)
 static void gather_sync(struct floe_raft *r, struct floe_ready *out)
 {
     ASSERT_MSG(r->steps_on_advance.count == 0, "a batch before the last one was advanced");
-    struct raft_outbox waiting = r->msgs_after_append;
-    r->msgs_after_append = (struct raft_outbox){0};
-    for (size_t i = 0; i < waiting.count; i++)
-        raft_outbox_push(waiting.list[i].to == r->id ? &r->steps_on_advance : &r->msgs,
-                         waiting.list[i]);
-    mem_free(waiting.list);
+    struct raft_outbox *waiting = &r->msgs_after_append;
+    for (size_t i = 0; i < waiting->count; i++)
+        raft_outbox_push(waiting->list[i].to == r->id ? &r->steps_on_advance : &r->msgs,
+                         waiting->list[i]);
+    waiting->count = 0; /* the list is kept for the next batch */
     if (needs_append_resp(r, out))
         raft_outbox_push(&r->steps_on_advance, append_resp(r, out));
-    if (out->committed_count > 0)
-        raft_outbox_push(&r->steps_on_advance, apply_resp(r, out));
+    r->applied_on_advance = raft_batch_of(out->committed, out->committed_count);
 }
 
 static void accept(struct floe_raft *r, const struct floe_ready *ready)
@@ -179,11 +177,9 @@ static void accept(struct floe_raft *r, const struct floe_ready *ready)
     if (ready->has_hard_state && !hard_state_is_empty(&ready->hard_state))
         r->prev_hard = ready->hard_state;
     raft_unstable_accept_in_progress(&r->log.unstable);
-    if (ready->committed_count == 0)
-        return;
-    raft_log_accept_applying(&r->log, ready->committed[ready->committed_count - 1].index,
-                             raft_entries_size(ready->committed, ready->committed_count),
-                             apply_unstable(r));
+    struct raft_batch batch = raft_batch_of(ready->committed, ready->committed_count);
+    if (batch.last > 0)
+        raft_log_accept_applying(&r->log, batch.last, batch.size, apply_unstable(r));
 }
 
 void floe_raft_ready(struct floe_raft *r, struct floe_ready *out)
@@ -215,9 +211,13 @@ void floe_ready_deinit(struct floe_ready *ready)
 void floe_raft_advance(struct floe_raft *r)
 {
     ASSERT_MSG(!r->async_storage_writes, "advance with asynchronous storage writes");
-    struct raft_outbox steps = r->steps_on_advance;
-    r->steps_on_advance = (struct raft_outbox){0};
-    for (size_t i = 0; i < steps.count; i++)
-        (void)raft_step(r, &steps.list[i]);
-    raft_outbox_deinit(&steps);
+    struct raft_outbox *steps = &r->steps_on_advance; /* a step adds none; the list is kept */
+    for (size_t i = 0; i < steps->count; i++) {
+        (void)raft_step(r, &steps->list[i]);
+        floe_message_deinit(&steps->list[i]);
+    }
+    steps->count = 0;
+    struct raft_batch applied = r->applied_on_advance;
+    r->applied_on_advance = (struct raft_batch){0};
+    raft_applied_batch(r, &applied);
 }

@@ -88,11 +88,8 @@ static void on_append_done(struct floe_raft *r, const struct floe_message *m)
 
 static void on_apply_done(struct floe_raft *r, const struct floe_message *m)
 {
-    if (m->entry_count == 0)
-        return;
-    raft_applied_to(r, m->entries[m->entry_count - 1].index,
-                    raft_entries_size(m->entries, m->entry_count));
-    raft_reduce_uncommitted(r, raft_payloads_size(m->entries, m->entry_count));
+    struct raft_batch batch = raft_batch_of(m->entries, m->entry_count);
+    raft_applied_batch(r, &batch);
 }
 
 static enum floe_err step_role(struct floe_raft *r, const struct floe_message *m)

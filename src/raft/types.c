@@ -45,12 +45,8 @@ const char *floe_strerror(enum floe_err err)
 
 static uint64_t varint_size(uint64_t value)
 {
-    uint64_t size = 1;
-    while (value >= 0x80) {
-        value >>= 7;
-        size++;
-    }
-    return size;
+    uint64_t bits = 64 - (uint64_t)__builtin_clzll(value | 1);
+    return (bits + 6) / 7;
 }
 
 uint64_t floe_entry_size(const struct floe_entry *entry)
