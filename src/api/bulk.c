@@ -4,8 +4,8 @@
  *
  * The lines become batches, one log entry each, that are worked off one after the other, so that
  * no turn is long; each line is done by itself and has its own result. With an Idempotency-Key all
- * batches but the last have the key and a number as theirs: the key itself is there when all is
- * done.
+ * batches but the last have the key, a zero byte, which no header can hold, and a number as theirs:
+ * the key itself is there when all is done.
  */
 #include "api/body.h"
 #include "base/assert.h"
@@ -22,13 +22,16 @@ struct bulk {
     struct evbuffer *body;
     size_t body_bytes;
     struct buf ticket; /* empty: none */
+    uint64_t fingerprint;
     size_t batches;
-    size_t line; /* how many have been read */
+    size_t line;     /* how many have been read, blank ones too */
+    size_t answered; /* lines */
     struct buf answer;
     uint64_t applied;
     uint64_t failed;
     /* of the batch under way: for each line its operation's place, or SIZE_MAX and the problem */
     size_t *places;
+    size_t *lines; /* their numbers */
     struct api_problem *problems;
     size_t place_count;
     size_t op_count;
@@ -42,6 +45,7 @@ static void free_bulk(void *state)
     buf_deinit(&bulk->ticket);
     buf_deinit(&bulk->answer);
     mem_free(bulk->places);
+    mem_free(bulk->lines);
     mem_free(bulk->problems);
     mem_free(bulk);
 }
@@ -55,7 +59,12 @@ static bool read_object(const struct api *api, const json_t *json, struct kv_com
     if (!api_body_bytes(json, "key", command, &key, problem) ||
         !api_key_check(api, key.len, problem))
         return false;
-    if (json_is_true(json_object_get(json, "delete"))) {
+    const json_t *is_delete = json_object_get(json, "delete");
+    if (is_delete != NULL && !json_is_boolean(is_delete))
+        return api_problem_set(problem, 400, "bad_json", "delete is true or false");
+    if (json_is_true(is_delete) && json_object_get(json, "value") != NULL)
+        return api_problem_set(problem, 400, "bad_json", "a delete has no value");
+    if (json_is_true(is_delete)) {
         *out = (struct kv_op){.type = KV_OP_DELETE, .del = {.keys = {.key = key}}};
         return true;
     }
@@ -109,11 +118,13 @@ static void read_batch(struct bulk *bulk, struct kv_command *command)
     while (bulk->place_count < BATCH_OPS && bytes < BATCH_BYTES &&
            (line = next_line(bulk->body, &len)) != NULL) {
         bytes += len;
+        bulk->line++;
         if (!is_blank(line, len)) {
             size_t at = bulk->place_count++;
             bool good = read_line(bulk->api, line, len, command, &command->ops[bulk->op_count],
                                   &bulk->problems[at]);
             bulk->places[at] = good ? bulk->op_count++ : SIZE_MAX;
+            bulk->lines[at] = bulk->line;
         }
         mem_free(line);
     }
@@ -134,7 +145,8 @@ static void put_line(struct bulk *bulk, size_t at, const struct kv_reply *reply)
 {
     struct api_json json = {.text = bulk->answer};
     api_json_open(&json, NULL, '{');
-    api_json_u64(&json, "line", ++bulk->line);
+    bulk->answered++;
+    api_json_u64(&json, "line", bulk->lines[at]);
     if (bulk->places[at] == SIZE_MAX) {
         put_failed(bulk, &json, &bulk->problems[at]);
     } else if (reply == NULL) {
@@ -196,8 +208,9 @@ static void set_ticket(struct bulk *bulk, struct kv_command *command, struct buf
         return;
     buf_add(name, bulk->ticket.data, bulk->ticket.len);
     if (evbuffer_get_length(bulk->body) > 0)
-        buf_printf(name, "#%zu", bulk->batches);
+        buf_printf(name, "%c%zu", '\0', bulk->batches);
     command->ticket = (struct kv_bytes){name->data, name->len};
+    command->fingerprint = bulk->fingerprint;
 }
 
 /* false: there was no operation left. */
@@ -227,7 +240,7 @@ static bool submit_next(struct bulk *bulk, const struct api_call *call)
 
 static bool end_early(struct bulk *bulk, const struct node_result *result, struct api_response *out)
 {
-    if (bulk->line == 0) { /* nothing is done yet, or nobody knows: as with a single write */
+    if (bulk->answered == 0) { /* nothing is done yet, or nobody knows: as with a single write */
         api_respond_outcome(out, result);
         return true;
     }
@@ -296,12 +309,14 @@ bool api_bulk_handle(struct api *api, struct api_call *call, struct api_response
     }
     struct bulk *bulk = mem_calloc(1, sizeof *bulk);
     bulk->api = api;
+    bulk->fingerprint = ticket.len > 0 ? api_fingerprint(call) : 0;
     bulk->body_bytes = len;
     api->bulk_bytes += len;
     bulk->body = take_body(call->request->body);
     if (ticket.len > 0)
         buf_add(&bulk->ticket, ticket.data, ticket.len);
     bulk->places = mem_calloc(BATCH_OPS, sizeof *bulk->places);
+    bulk->lines = mem_calloc(BATCH_OPS, sizeof *bulk->lines);
     bulk->problems = mem_calloc(BATCH_OPS, sizeof *bulk->problems);
     if (submit_next(bulk, call))
         return false;

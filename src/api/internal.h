@@ -56,10 +56,13 @@ bool api_target_is_stale(const char *query, bool *stale, struct api_problem *pro
 
 /* ---- conditions (condition.c) ---------------------------------------------------------------- */
 
+#define API_TAGS_MAX 16
 struct api_tag {
     bool present;
-    bool any; /* "*" */
-    uint64_t revision;
+    bool any;      /* "*" */
+    bool is_plain; /* "*" or one strong tag of ours: all that a write takes */
+    size_t count;  /* other people's tags, which never match, are left out */
+    uint64_t revisions[API_TAGS_MAX];
 };
 struct api_conditions {
     struct api_tag if_match;
@@ -184,6 +187,8 @@ bool api_ticket_handle(struct api *api, struct api_call *call, struct api_respon
 #define API_TICKET_MAX 120 /* room for what bulk adds */
 bool api_ticket_of(const struct api_request *request, struct kv_bytes *out,
                    struct api_problem *problem);
+/* Of the request, for kv_command.fingerprint. Its body is put in one piece. */
+uint64_t api_fingerprint(const struct api_call *call);
 /* A result whose status is KV_REPEATED becomes that of the first time, as far as it is known. */
 struct api_replay {
     bool is_known;

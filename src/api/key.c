@@ -72,7 +72,7 @@ static void respond_again(const struct api *api, const struct api_pending *pendi
             put_lease(out, item.lease);
     }
     api_respond_header(out, "Idempotency-Replayed", "true");
-    api_respond_header(out, "X-Floe-Revision", "%" PRIu64, then.revision);
+    api_respond_written(out, result);
 }
 
 static bool on_written(struct api *api, struct api_pending *pending, struct node_result *result,
@@ -116,6 +116,7 @@ struct write {
     struct kv_compare compares[API_COMPARES_MAX];
     size_t compare_count;
     struct kv_bytes ticket;
+    uint64_t fingerprint;
     uint64_t lease; /* the one that the key gets */
 };
 
@@ -173,6 +174,7 @@ static void submit(struct api *api, struct api_call *call, struct write *write, 
     bool is_txn = write->compare_count > 0 || write->op_count > 1;
     struct kv_command command = {.type = KV_COMMAND_OP,
                                  .ticket = write->ticket,
+                                 .fingerprint = write->fingerprint,
                                  .ops = is_txn ? &txn : write->ops,
                                  .op_count = 1};
     struct api_pending *pending = api_pending_add(api, call, on_written);
@@ -201,6 +203,7 @@ static bool handle_write(struct api *api, struct api_call *call, const struct ap
         (is_put && (!parse_lease(api, params, &write, problem) ||
                     !parse_value(api, call->request, &value, problem))))
         return false;
+    write.fingerprint = write.ticket.len > 0 ? api_fingerprint(call) : 0;
     struct kv_op *op = &write.ops[write.op_count++];
     op->type = is_put ? KV_OP_PUT : KV_OP_DELETE;
     if (is_put)

@@ -323,6 +323,8 @@ static bool on_deleted(struct api *api, struct api_pending *pending, struct node
         struct api_replay then = api_ticket_replay(api, &pending->ticket, result);
         respond_deleted(then.revision, UINT64_MAX, out);
         api_respond_header(out, "Idempotency-Replayed", "true");
+        result->kv.revision = then.revision;
+        api_respond_written(out, result);
         return true;
     }
     if (result->kv.status != KV_OK)
@@ -350,6 +352,7 @@ bool api_range_delete(struct api *api, struct api_call *call, struct api_respons
         struct kv_op op = {.type = KV_OP_DELETE, .del = {.keys = api_keys_view(&keys)}};
         struct kv_command command = {
             .type = KV_COMMAND_OP, .ticket = ticket, .ops = &op, .op_count = 1};
+        command.fingerprint = ticket.len > 0 ? api_fingerprint(call) : 0;
         struct api_pending *pending = api_pending_add(api, call, on_deleted);
         if (ticket.len > 0)
             buf_add(&pending->ticket, ticket.data, ticket.len);

@@ -173,6 +173,10 @@ void api_kv_problem(struct api_problem *problem, enum kv_status status, const st
     case KV_NOT_OF_THIS_TERM:
         (void)api_problem_set(problem, 503, "not_done", "the leader was deposed; try again");
         return;
+    case KV_TICKET_TAKEN:
+        (void)api_problem_set(problem, 422, "idempotency_key_reused",
+                              "another request had this Idempotency-Key; this one is not done");
+        return;
     case KV_OK:
     case KV_REPEATED: break;
     }

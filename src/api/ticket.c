@@ -22,6 +22,24 @@ bool api_ticket_of(const struct api_request *request, struct kv_bytes *out,
     return true;
 }
 
+/* What makes it the same request: its method, what it is about, its conditions and its body. */
+uint64_t api_fingerprint(const struct api_call *call)
+{
+    const struct api_request *request = call->request;
+    const struct buf *key = &call->target.key;
+    uint64_t method = request->method;
+    uint64_t sum = kv_fingerprint(method + 1, key->data, key->len);
+    sum = kv_fingerprint(sum, call->target.query, strlen(call->target.query));
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct api_header *header = &request->headers[i];
+        if (strcasecmp(header->name, "If-Match") == 0 ||
+            strcasecmp(header->name, "If-None-Match") == 0)
+            sum = kv_fingerprint(sum, header->value, strlen(header->value));
+    }
+    size_t len = request->body != NULL ? evbuffer_get_length(request->body) : 0;
+    return kv_fingerprint(sum, len > 0 ? evbuffer_pullup(request->body, -1) : NULL, len);
+}
+
 struct api_replay api_ticket_replay(const struct api *api, const struct buf *ticket,
                                     const struct node_result *result)
 {

@@ -299,6 +299,8 @@ static bool on_done(struct api *api, struct api_pending *pending, struct node_re
         else
             respond(then.succeeded, then.revision, NULL, out);
         api_respond_header(out, "Idempotency-Replayed", "true");
+        result->kv.revision = then.revision;
+        api_respond_written(out, result);
         return true;
     }
     if (result->kv.status != KV_OK) {
@@ -320,6 +322,7 @@ bool api_txn_handle(struct api *api, struct api_call *call, struct api_response 
                 (body = api_body_object(call->request, &problem)) != NULL &&
                 read_txn(api, body, &command, &problem);
     if (good) {
+        command.fingerprint = command.ticket.len > 0 ? api_fingerprint(call) : 0;
         struct api_pending *pending = api_pending_add(api, call, on_done);
         if (command.ticket.len > 0)
             buf_add(&pending->ticket, command.ticket.data, command.ticket.len);

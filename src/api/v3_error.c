@@ -127,7 +127,8 @@ enum v3_error v3_error_of_status(enum kv_status status)
     case KV_LEASE_EXISTS: return V3_LEASE_EXISTS;
     case KV_COMMAND_INVALID:
     case KV_NOT_OF_THIS_TERM:
-    case KV_REPEATED: return V3_INVALID;
+    case KV_REPEATED:
+    case KV_TICKET_TAKEN: return V3_INVALID;
     case KV_OK: break;
     }
     UNREACHABLE("not a refusal");

@@ -3,6 +3,9 @@
  *
  * The id of an event is its revision, given with the last event of each revision: who resumes with
  * Last-Event-ID gets a revision that was cut off again as a whole, and never loses a part of one.
+ * The beginning and each heartbeat have an id as well, and no data: to an EventSource they are no
+ * event, but it resumes from there, so that nothing is lost before the first event, and a quiet
+ * watch does not fall behind compaction.
  */
 #include "api/internal.h"
 #include "base/assert.h"
@@ -77,7 +80,7 @@ static void put_note(struct rest_watch *watch, struct evbuffer *out, const char 
                    "event: compacted\ndata: {\"type\":\"compacted\",\"revision\":%" PRIu64 "}\n\n",
                    revision);
     else
-        buf_printf(&text, ": %s %" PRIu64 "\n\n", type, revision);
+        buf_printf(&text, ": %s %" PRIu64 "\nid: %" PRIu64 "\n\n", type, revision, revision);
     add(out, &text);
     buf_deinit(&text);
 }

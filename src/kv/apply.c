@@ -60,14 +60,24 @@ static bool apply_batch(struct kv *kv, const struct kv_command *command, struct 
     return result->status == KV_OK;
 }
 
-static void remember(struct kv *kv, const struct kv_command *command,
-                     const struct kv_result *result, uint64_t term, bool succeeded)
+static bool is_delete_of_one(const struct kv_command *command)
 {
+    return command->op_count == 1 && command->ops[0].type == KV_OP_DELETE &&
+           command->ops[0].del.keys.extent == KV_ONE_KEY;
+}
+
+/* before: the revision that the command found. */
+static void remember(struct kv *kv, const struct kv_command *command, enum kv_status status,
+                     uint64_t term, bool succeeded, uint64_t before)
+{
+    if (status == KV_OK && kv->revision == before && is_delete_of_one(command))
+        status = KV_KEY_NOT_FOUND;
     struct kv_ticket ticket = {.sequence = kv_ticket_last(kv) + 1,
                                .revision = kv->revision,
                                .term = term,
-                               .status = result->status,
-                               .succeeded = succeeded};
+                               .fingerprint = command->fingerprint,
+                               .status = status,
+                               .succeeded = succeeded && status == KV_OK};
     if (tickets_count(&kv->tickets) == KV_TICKETS_MAX) {
         kv_view_before_ticket(kv, tickets_oldest(&kv->tickets));
         tickets_pop(&kv->tickets);
@@ -81,14 +91,17 @@ static void apply_with_ticket(struct kv *kv, const struct kv_command *command, u
     const struct ticket *used =
         command->ticket.len > 0 ? tickets_find(&kv->tickets, command->ticket) : NULL;
     if (used != NULL) {
-        result->status = KV_REPEATED;
+        bool is_same = used->is.fingerprint == 0 || /* from before there were any */
+                       used->is.fingerprint == command->fingerprint;
+        result->status = is_same ? KV_REPEATED : KV_TICKET_TAKEN;
         result->revision = used->is.revision;
         return;
     }
+    uint64_t before = kv->revision;
     bool is_batch = command->type == KV_COMMAND_BATCH;
     bool succeeded = is_batch ? apply_batch(kv, command, result) : apply_op(kv, command, result);
     if (command->ticket.len > 0 && command->ticket.len <= KV_TICKET_BYTES_MAX)
-        remember(kv, command, result, term, succeeded);
+        remember(kv, command, result->status, term, succeeded, before);
     result->revision = kv->revision;
 }
 

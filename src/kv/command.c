@@ -1,7 +1,8 @@
 /*
  * Commands to bytes: a msgpack array that begins with the kind.
  *
- *   [1, op, ticket]           [2, [op ...], ticket]      [3, lease id]
+ *   [1, op, ticket, fingerprint]      [2, [op ...], ticket, fingerprint]
+ *   [3, lease id]
  *   [4, term, [id ...]]       [5, term, [id, remaining ...]]
  *   [6, revision]             [7, term, sequence]        [8, member, kind, raise]
  *
@@ -198,13 +199,16 @@ static void add_with_ticket(struct buf *out, const struct kv_command *command)
 {
     bool has_ticket = command->ticket.len > 0;
     ASSERT(command->type == KV_COMMAND_BATCH || command->op_count == 1);
-    pack_array(out, has_ticket ? 3 : 2);
+    bool has_fingerprint = has_ticket && command->fingerprint != 0;
+    pack_array(out, has_fingerprint ? 4 : has_ticket ? 3 : 2);
     pack_u64(out, command->type);
     if (command->type == KV_COMMAND_BATCH)
         pack_array(out, (uint32_t)command->op_count);
     add_ops(out, command->ops, command->op_count);
     if (has_ticket)
         add_bytes(out, command->ticket);
+    if (has_fingerprint)
+        pack_u64(out, command->fingerprint);
 }
 
 static void add_leases(struct buf *out, const struct kv_command *command)

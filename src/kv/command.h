@@ -144,6 +144,7 @@ struct kv_block;
 struct kv_command {
     enum kv_command_type type;
     struct kv_bytes ticket; /* idempotency key; empty = none. OP, BATCH */
+    uint64_t fingerprint;   /* of the request that has the ticket: it is good for no other one */
     struct kv_op *ops;      /* OP: one; BATCH */
     size_t op_count;
     uint64_t term;                /* EXPIRE, CHECKPOINT, FORGET */
@@ -168,6 +169,7 @@ enum kv_status {
     KV_LEASE_EXISTS,
     KV_NOT_OF_THIS_TERM, /* EXPIRE, CHECKPOINT, FORGET of a leader that was deposed */
     KV_REPEATED,         /* its ticket was used before: revision is that of then, nothing is done */
+    KV_TICKET_TAKEN,     /* ... by a request with another fingerprint: nothing is done */
 };
 
 /* What can be said of a command without the store; applying it says the same. BATCH: only of the
@@ -183,6 +185,8 @@ void kv_command_encode(struct buf *out, const struct kv_command *command);
 enum err kv_command_decode(const uint8_t *data, size_t len, struct kv_command *out) MUST_USE;
 /* Zeroed memory for arrays and bytes of a command, given back with it. */
 void *kv_command_alloc(struct kv_command *command, size_t count, size_t size);
+/* For fingerprints: what came before (0: nothing) and more of the request. */
+uint64_t kv_fingerprint(uint64_t before, const void *data, size_t len);
 void kv_command_deinit(struct kv_command *command); /* frees what kv_command_alloc gave */
 
 #endif

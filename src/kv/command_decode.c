@@ -252,7 +252,9 @@ static void get_with_ticket(struct decoder *d, uint32_t count)
     if (is_usable(d))
         d->out->ticket = bytes_or_none(d, count, 2);
     if (is_usable(d))
-        end_fields(d, count, 3);
+        d->out->fingerprint = number_or_0(d, count, 3);
+    if (is_usable(d))
+        end_fields(d, count, 4);
 }
 
 static void get_leases(struct decoder *d, uint32_t count)

@@ -150,8 +150,11 @@ struct kv_ticket {
     uint64_t sequence; /* 1, 2, ... in the order of use */
     uint64_t revision; /* of the store after the command that had it */
     uint64_t term;
-    enum kv_status status; /* of that command: a refusal too is remembered */
-    bool succeeded;        /* KV_OK, and if it was a transaction, its compares held */
+    uint64_t fingerprint; /* of the request that used it; 0: not known */
+    /* Of that command: a refusal too is remembered; KV_KEY_NOT_FOUND: it deleted one key that was
+     * not there. */
+    enum kv_status status;
+    bool succeeded; /* KV_OK, and if it was a transaction, its compares held */
 };
 #define KV_TICKETS_MAX 100000 /* the oldest goes when one more comes */
 bool kv_ticket_get(const struct kv *kv, struct kv_bytes ticket, struct kv_ticket *out);

@@ -24,6 +24,7 @@ struct kv_loader {
     uint64_t tickets;
     uint64_t tickets_end;
     uint64_t sum;
+    bool is_old; /* FORMAT_VERSION_BEFORE */
     bool begun;
     bool ended;
     enum err err; /* the first; everything after fails alike */
@@ -61,7 +62,8 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
     if (loader->begun || len < 4)
         return ERR_CORRUPT;
     uint32_t version = get_u32(body);
-    if (version != FORMAT_VERSION && version != FORMAT_VERSION_ALARMS)
+    loader->is_old = version == FORMAT_VERSION_BEFORE;
+    if (version != FORMAT_VERSION && !loader->is_old)
         return version == 0 ? ERR_CORRUPT : ERR_VERSION;
     if (len != BEGIN_BYTES - 1)
         return ERR_CORRUPT;
@@ -82,8 +84,8 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
 
 static enum err on_alarm(struct kv_loader *loader, const uint8_t *body, size_t len)
 {
-    bool is_place =
-        loader->begun && loader->leases == 0 && loader->tickets == 0 && loader->first == NULL;
+    bool is_place = loader->begun && !loader->is_old && loader->leases == 0 &&
+                    loader->tickets == 0 && loader->first == NULL;
     if (!is_place || len != ALARM_BYTES - 1 || body[8] == 0 || body[8] > KV_ALARM_CORRUPT)
         return ERR_CORRUPT;
     struct alarms *alarms = &loader->kv->alarms;
@@ -108,17 +110,19 @@ static enum err on_lease(struct kv_loader *loader, const uint8_t *body, size_t l
 static enum err on_ticket(struct kv_loader *loader, const uint8_t *body, size_t len)
 {
     struct tickets *tickets = &loader->kv->tickets;
-    const size_t fixed = TICKET_BYTES - 1;
+    const size_t fixed = TICKET_BYTES - 1 - (loader->is_old ? FINGERPRINT_BYTES : 0);
     if (!loader->begun || len <= fixed || len - fixed > KV_TICKET_BYTES_MAX)
         return ERR_CORRUPT;
+    const uint8_t *end = body + fixed;
     struct kv_ticket ticket = {.sequence = get_u64(body),
                                .revision = get_u64(body + 8),
                                .term = get_u64(body + 16),
-                               .status = (enum kv_status)body[24],
-                               .succeeded = body[25] != 0};
-    struct kv_bytes bytes = {.data = body + fixed, .len = len - fixed};
+                               .fingerprint = loader->is_old ? 0 : get_u64(body + 24),
+                               .status = (enum kv_status)end[-2],
+                               .succeeded = end[-1] != 0};
+    struct kv_bytes bytes = {.data = end, .len = len - fixed};
     uint64_t count = tickets_count(tickets);
-    if (ticket.sequence == 0 || body[24] > KV_REPEATED || body[25] > 1 || count == KV_TICKETS_MAX ||
+    if (ticket.sequence == 0 || end[-2] > KV_REPEATED || end[-1] > 1 || count == KV_TICKETS_MAX ||
         (count > 0 && ticket.sequence != tickets->end) || tickets_find(tickets, bytes) != NULL)
         return ERR_CORRUPT;
     tickets_add(tickets, bytes, &ticket);

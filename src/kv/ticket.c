@@ -24,6 +24,11 @@ uint64_t tickets_count(const struct tickets *tickets)
     return tickets->end - tickets->first;
 }
 
+uint64_t kv_fingerprint(uint64_t before, const void *data, size_t len)
+{
+    return checksum_chain(&before, 1, data, len);
+}
+
 static uint64_t hash_of(struct kv_bytes bytes)
 {
     return checksum_chain(NULL, 0, bytes.data, bytes.len);
@@ -31,9 +36,11 @@ static uint64_t hash_of(struct kv_bytes bytes)
 
 static uint64_t sum_of(const struct ticket *ticket)
 {
-    uint64_t words[5] = {ticket->is.sequence, ticket->is.revision, ticket->is.term,
-                         (uint64_t)ticket->is.status, ticket->is.succeeded ? 1 : 0};
-    return checksum_chain(words, 5, ticket->bytes, ticket->len);
+    uint64_t words[6] = {ticket->is.sequence, ticket->is.revision, ticket->is.term,
+                         (uint64_t)ticket->is.status, ticket->is.succeeded ? 1 : 0,
+                         ticket->is.fingerprint};
+    size_t count = ticket->is.fingerprint != 0 ? 6 : 5; /* as it was without fingerprints */
+    return checksum_chain(words, count, ticket->bytes, ticket->len);
 }
 
 static uint64_t memory_of(const struct ticket *ticket)

@@ -116,7 +116,7 @@ static void put_begin(struct kv_view *view, struct buf *out)
 {
     size_t from = out->len;
     uint8_t *at = put_part(out, BEGIN_BYTES, PART_BEGIN);
-    put_u32(at, view->alarms.count > 0 ? FORMAT_VERSION_ALARMS : FORMAT_VERSION);
+    put_u32(at, FORMAT_VERSION);
     uint64_t words[6] = {view->revision, view->compact_revision, view->chain, view->first,
                          view->end,      view->tickets_end};
     (void)put_words(at + 4, words, 6);
@@ -137,8 +137,9 @@ static void put_lease(struct kv_view *view, struct buf *out, const struct kv_ent
 static void put_ticket(struct kv_view *view, struct buf *out, const struct ticket *ticket)
 {
     size_t from = out->len;
-    uint64_t words[3] = {ticket->is.sequence, ticket->is.revision, ticket->is.term};
-    uint8_t *at = put_words(put_part(out, TICKET_BYTES + ticket->len, PART_TICKET), words, 3);
+    uint64_t words[4] = {ticket->is.sequence, ticket->is.revision, ticket->is.term,
+                         ticket->is.fingerprint};
+    uint8_t *at = put_words(put_part(out, TICKET_BYTES + ticket->len, PART_TICKET), words, 4);
     at[0] = (uint8_t)ticket->is.status;
     at[1] = ticket->is.succeeded ? 1 : 0;
     out->len -= ticket->len;

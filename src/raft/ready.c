@@ -2,7 +2,8 @@
  * Batches of work for the driver. Taking one out accepts it.
  *
  * Synchronous storage: what waits for durability and goes to the node itself is kept until
- * floe_raft_advance, of what is applied only the size. Asynchronous: it travels with the message to the append thread as a response.
+ * floe_raft_advance, of what is applied only the size. Asynchronous: it travels with the message
+ * to the append thread as a response.
  */
 #include "raft/core.h"
 

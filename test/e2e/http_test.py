@@ -33,8 +33,10 @@ class Watch:
                 name = line[7:-1]
             elif line.startswith("data: "):
                 data = json.loads(line[6:])
-            elif line == "\n" and data is not None:
-                return number, name, data
+            elif line == "\n":
+                if data is not None:
+                    return number, name, data
+                number = None  # that of the beginning, or of a heartbeat
 
     def close(self):
         self.connection.close()
@@ -165,6 +167,54 @@ def test_idempotency_key_makes_a_retry_safe():
         assert n.put("a", b"3", {"Idempotency-Key": "x", "If-None-Match": "*"}).status == 412
         assert n.get("a").status == 404
         assert n.put("a", b"", {"Idempotency-Key": "y" * 200}).code() == "bad_idempotency_key"
+        assert int(again.headers["X-Floe-Term"]) > 0 and int(again.headers["X-Floe-Index"]) > 0
+        gone = {"Idempotency-Key": "gone"}
+        assert n.request("DELETE", "/kv/never", headers=gone).status == 404
+        n.put("never", b"1")
+        again = n.request("DELETE", "/kv/never", headers=gone)
+        assert again.status == 404 and again.headers["Idempotency-Replayed"] == "true"
+        assert n.get("never").body == b"1"
+
+
+def test_idempotency_key_is_good_for_one_request():
+    with Cluster() as c:
+        n = c.start().followers()[0]
+        key = {"Idempotency-Key": "once"}
+        assert n.put("a", b"1", key).status == 204
+        for other in (n.put("b", b"1", key), n.put("a", b"2", key), n.request("DELETE", "/kv/a", headers=key),
+                      n.put("a", b"1", dict(key, **{"If-None-Match": "*"})), n.put("a?ttl=60", b"1", key),
+                      n.request("DELETE", "/kv/?prefix=a", headers=key),
+                      n.request("POST", "/kv/", '{"key":"b","value":"1"}', key),
+                      post(n, "/txn", {"then": [{"put": {"key": "b", "value": "2"}}]}, key)):
+            assert (other.status, other.code()) == (422, "idempotency_key_reused")
+        assert n.get("a").body == b"1" and n.get("b").status == 404
+        assert n.put("kv/a", b"1", key).headers["Idempotency-Replayed"] == "true"
+        # the batches of a bulk load have tickets that no client can name
+        body = "".join('{"key":"k%d","value":"%d"}\n' % (i, i) for i in range(5000))
+        assert lines(n.request("POST", "/kv/", body, {"Idempotency-Key": "job"}))[-1]["applied"] == 5000
+        for name in ("job#1", "job1", "job%001", "job#0"):
+            assert "Idempotency-Replayed" not in n.put("mine", name.encode(), {"Idempotency-Key": name}).headers
+        assert n.put("x", b"", {"Idempotency-Key": "load#1"}).status == 204
+        assert lines(n.request("POST", "/kv/", body, {"Idempotency-Key": "load"}))[-2]["line"] == 5000
+        assert int(n.get("k1").headers["ETag"][1:-1]) > 5000
+
+
+def test_read_takes_lists_of_tags_and_weak_ones():
+    with Cluster() as c:
+        n = c.start().followers()[0]
+        n.put("a", b"1")
+        tag = n.get("a").headers["ETag"]
+        for none in ('W/' + tag, '"x", ' + tag, tag + ',"7"', '"x",W/' + tag, "*"):
+            assert n.get("a", headers={"If-None-Match": none}).status == 304, none
+        for none in ('"x"', 'W/"1"', '"abc", "8"'):
+            assert n.get("a", headers={"If-None-Match": none}).status == 200, none
+        assert n.get("a", headers={"If-Match": '"7", ' + tag}).status == 200
+        assert n.get("a", headers={"If-Match": 'W/' + tag}).status == 412, "strong comparison"
+        for bad in ("7", '"7', '"7" "8"', "*, " + tag):
+            assert n.get("a", headers={"If-None-Match": bad}).code() == "bad_condition", bad
+            assert n.put("a", b"", {"If-Match": bad}).code() == "bad_condition", bad
+        for bad in ('W/' + tag, tag + ', "7"', '"x"', '"x", ' + tag):
+            assert n.put("a", b"", {"If-Match": bad}).code() == "bad_condition", bad
 
 
 # ---- many keys -------------------------------------------------------------------------------------
@@ -252,9 +302,12 @@ def test_bulk_load_has_a_result_a_line():
         assert r.status == 200 and r.headers["Content-Type"] == "application/x-ndjson"
         assert "revision" in rows[0] and rows[1]["revision"] == rows[0]["revision"] + 1
         assert rows[2]["code"] == "bad_json" and rows[3]["deleted"] == 1
+        assert [row["line"] for row in rows[:-1]] == [1, 2, 3, 5, 6, 7], "a blank line counts"
         assert rows[4]["code"] == "empty_key" and rows[5]["code"] == "lease_not_found"
         assert rows[6]["applied"] == 3 and rows[6]["failed"] == 3
         assert n.get("a").status == 404 and n.get("b").body == b"\xff"
+        for bad in ('"yes"', "1", "null", 'true,"value":"1"'):
+            assert lines(n.request("POST", "/kv/", '{"key":"b","delete":%s}' % bad))[0]["code"] == "bad_json"
         before = n.health()["applied"]
         body = "".join('{"key":"k%d","value":"%d"}\n' % (i, i) for i in range(6000))
         r = n.request("POST", "/kv/", body, {"Idempotency-Key": "load"})

@@ -236,3 +236,11 @@ uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys)
     (void)keys;
     return 0;
 }
+
+uint64_t kv_fingerprint(uint64_t before, const void *data, size_t len)
+{
+    const uint8_t *bytes = data;
+    for (size_t i = 0; i < len; i++)
+        before = before * 31 + bytes[i];
+    return before;
+}

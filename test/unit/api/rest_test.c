@@ -203,6 +203,19 @@ static void test_rest_watch_is_silent_but_for_heartbeats(void **state)
     assert_true(api_next_deadline_ms(api) == now_ms + API_STREAM_BEAT_MS);
 }
 
+/* An EventSource takes over ids of what is no event: so it resumes where it really was. */
+static void test_rest_watch_has_an_id_from_the_beginning_on(void **state)
+{
+    (void)state;
+    ask(API_GET, "/kv/a?watch", "");
+    assert_true(chunks(0) == 1);
+    assert_string_equal(buf_str(&body), ": begin 1\nid: 1\n\n");
+    (void)kv_node_put("b", "1");
+    now_ms += API_STREAM_BEAT_MS;
+    assert_true(chunks(0) == 1);
+    expect(": heartbeat 2\nid: 2\n\n");
+}
+
 static void test_rest_watch_of_a_slow_client_costs_no_more_than_its_room(void **state)
 {
     (void)state;
@@ -218,7 +231,7 @@ static void test_rest_watch_of_a_slow_client_costs_no_more_than_its_room(void **
     }
     expect("\nid: 2\nevent: put\ndata: {");
     expect("\nid: 5001\nevent: put\ndata: {");
-    assert_true(count_lines() == 2 + 4 * 5000);
+    assert_true(count_lines() == 3 + 4 * 5000);
 }
 
 static void test_rest_watch_that_falls_behind_is_told_and_ends(void **state)
@@ -375,6 +388,7 @@ int main(void)
         TEST(test_rest_listing_whose_client_has_gone_ends),
         TEST(test_rest_listing_that_is_compacted_on_its_way_says_so),
         TEST(test_rest_watch_is_silent_but_for_heartbeats),
+        TEST(test_rest_watch_has_an_id_from_the_beginning_on),
         TEST(test_rest_watch_of_a_slow_client_costs_no_more_than_its_room),
         TEST(test_rest_watch_that_falls_behind_is_told_and_ends),
         TEST(test_rest_watch_from_a_gone_revision_is_refused),

@@ -71,8 +71,11 @@ static struct kv_command rich_command(struct kv_command *owner)
                                 .success_count = 2,
                                 .failure = inner,
                                 .failure_count = 1};
-    return (struct kv_command){
-        .type = KV_COMMAND_OP, .ticket = b("ticket"), .ops = root, .op_count = 1};
+    return (struct kv_command){.type = KV_COMMAND_OP,
+                               .ticket = b("ticket"),
+                               .fingerprint = 77,
+                               .ops = root,
+                               .op_count = 1};
 }
 
 /* Encoded again it must give the same bytes, and the fields looked at here are those given. */
@@ -108,6 +111,7 @@ static void test_command_of_every_kind_round_trips(void **state)
         assert_int_equal(got.alarm.kind, commands[i].alarm.kind);
         assert_int_equal(got.raise, commands[i].raise);
         assert_int_equal(got.ticket.len, commands[i].ticket.len);
+        assert_int_equal(got.fingerprint, commands[i].fingerprint);
         assert_int_equal(got.lease_count, commands[i].lease_count);
         kv_command_deinit(&got);
         buf_deinit(&again);

@@ -185,6 +185,7 @@ static void random_ticket(struct world *w, struct kv_command *command)
     (void)snprintf(ticket, sizeof ticket, "t%u",
                    one_in(w, 4) ? (unsigned)below(w, w->tickets + 1) : w->tickets++);
     command->ticket = text(command, ticket);
+    command->fingerprint = below(w, 3);
 }
 
 static void random_leases(struct world *w, struct kv_command *command, size_t count)

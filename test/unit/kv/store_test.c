@@ -344,6 +344,40 @@ static void test_kv_ticket_makes_a_repetition_harmless(void **state)
     kv_free(kv);
 }
 
+static struct kv_result delete_with_ticket(struct kv *kv, const char *key, uint64_t fingerprint)
+{
+    struct kv_op op = {.type = KV_OP_DELETE, .del = {.keys = {.key = b(key)}}};
+    return apply(kv, &(struct kv_command){.type = KV_COMMAND_OP,
+                                          .ticket = b("t"),
+                                          .fingerprint = fingerprint,
+                                          .ops = &op,
+                                          .op_count = 1});
+}
+
+static void test_kv_ticket_is_good_for_one_request(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_result first = delete_with_ticket(kv, "none", 7);
+    assert_int_equal(first.status, KV_OK);
+    kv_result_deinit(&first);
+    struct kv_ticket ticket;
+    assert_true(kv_ticket_get(kv, b("t"), &ticket));
+    assert_int_equal(ticket.status, KV_KEY_NOT_FOUND);
+    assert_false(ticket.succeeded);
+    assert_int_equal(put(kv, "k", "1"), KV_OK);
+    uint64_t hash = kv_hash(kv);
+    struct kv_result other = delete_with_ticket(kv, "k", 8);
+    assert_int_equal(other.status, KV_TICKET_TAKEN);
+    kv_result_deinit(&other);
+    struct kv_result again = delete_with_ticket(kv, "none", 7);
+    assert_int_equal(again.status, KV_REPEATED);
+    kv_result_deinit(&again);
+    assert_value(kv, "k", "1");
+    assert_int_equal(kv_hash(kv), hash);
+    kv_free(kv);
+}
+
 static void test_kv_tickets_beyond_the_limit_push_out_the_oldest(void **state)
 {
     (void)state;
@@ -490,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_kv_txn_compare_of_a_missing_key_and_of_ranges),
         cmocka_unit_test(test_kv_lease_takes_its_keys_along),
         cmocka_unit_test(test_kv_ticket_makes_a_repetition_harmless),
+        cmocka_unit_test(test_kv_ticket_is_good_for_one_request),
         cmocka_unit_test(test_kv_tickets_beyond_the_limit_push_out_the_oldest),
         cmocka_unit_test(test_kv_compaction_frees_all_but_what_is_there),
         cmocka_unit_test(test_kv_compaction_waits_for_an_open_view),

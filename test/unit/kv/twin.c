@@ -495,7 +495,11 @@ static enum kv_status apply_ops(struct twin *twin, const struct kv_command *comm
                                 const struct kv_result *got)
 {
     bool is_batch = command->type == KV_COMMAND_BATCH;
-    struct kv_ticket ticket = {.term = term, .status = KV_OK, .succeeded = is_batch};
+    struct kv_ticket ticket = {.term = term,
+                               .fingerprint = command->fingerprint,
+                               .status = KV_OK,
+                               .succeeded = is_batch};
+    uint64_t revision = twin->revision;
     for (size_t i = 0; i < command->op_count; i++) {
         bool succeeded;
         enum kv_status status = apply_op(
@@ -505,9 +509,16 @@ static enum kv_status apply_ops(struct twin *twin, const struct kv_command *comm
         ticket.status = status;
         ticket.succeeded = succeeded;
     }
+    enum kv_status status = ticket.status;
+    const struct kv_op *op = command->op_count == 1 ? command->ops : NULL;
+    if (op != NULL && status == KV_OK && op->type == KV_OP_DELETE &&
+        op->del.keys.extent == KV_ONE_KEY && twin->revision == revision) {
+        ticket.status = KV_KEY_NOT_FOUND;
+        ticket.succeeded = false;
+    }
     ticket.revision = twin->revision;
     remember(twin, command->ticket, &ticket);
-    return ticket.status;
+    return status;
 }
 
 static enum kv_status apply(struct twin *twin, const struct kv_command *command, uint64_t term,
@@ -542,7 +553,8 @@ void twin_apply(struct twin *twin, const struct kv_command *command, uint64_t te
 {
     const struct twin_ticket *used = find_ticket(twin, command->ticket);
     if (command->ticket.len > 0 && used != NULL) {
-        assert_int_equal(got->status, KV_REPEATED);
+        bool is_same = used->is.fingerprint == 0 || used->is.fingerprint == command->fingerprint;
+        assert_int_equal(got->status, is_same ? KV_REPEATED : KV_TICKET_TAKEN);
         assert_int_equal(got->revision, used->is.revision);
         return;
     }

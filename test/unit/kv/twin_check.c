@@ -101,6 +101,7 @@ static void assert_tickets(const struct kv *kv, const struct twin *twin)
         assert_int_equal(got.sequence, want->is.sequence);
         assert_int_equal(got.revision, want->is.revision);
         assert_int_equal(got.term, want->is.term);
+        assert_int_equal(got.fingerprint, want->is.fingerprint);
         assert_int_equal(got.status, want->is.status);
         assert_int_equal(got.succeeded, want->is.succeeded);
     }
