@@ -63,8 +63,9 @@ static enum err refuse_missing(struct wal_replay *replay)
     char missing[WAL_PATH_MAX];
     wal_segment_path(path, last->number, false);
     wal_segment_path(missing, last->number + 1, false);
-    buf_printf(replay->why, "%s: missing: %s says at offset %" PRIu64 " that the log continues there",
-               missing, path, last->end - WAL_NEXT_BYTES);
+    buf_printf(replay->why,
+               "%s: missing: %s says at offset %" PRIu64 " that the log continues there", missing,
+               path, last->end - WAL_NEXT_BYTES);
     return ERR_CORRUPT;
 }
 
@@ -209,7 +210,7 @@ static enum err replay_records(struct wal_replay *replay, size_t at)
     if (segment->recycled && !wal_damage_is_written(replay, segment))
         segment->stale_end = wal_damage_written_end(&replay->data, segment->end);
     else if (segment->closed)
-        return refuse(replay, segment->number, segment->end, "it goes on behind its closing record");
+        return refuse(replay, segment->number, segment->end, "it goes on behind its last record");
     else
         break_at(replay, at, segment->end, "no valid record");
     return ERR_OK;

@@ -123,6 +123,8 @@ static void put_next(struct image *image, struct fuzz_input *in)
     uint8_t odd = fuzz_byte(in);
     uint64_t number = (odd & 1) != 0 ? fuzz_number(in) : image->at + 2;
     wal_record_put_next(&image->file[image->at], position(image), image->durable, number);
+    if (image->durable > position(image)) /* the positions have begun anew */
+        image->durable = position(image);
     if ((odd & 2) == 0)
         next_segment(image, in);
 }

@@ -214,7 +214,7 @@ static void test_wal_bytes_behind_a_closing_record_are_damage(void **state)
     (void)last_record(f, 2, &offset);
     size_t size;
     mem_fs_content(f->disk, path_of(2), &size)[offset + WAL_NEXT_BYTES + 5] = 1;
-    assert_refused(f, "it goes on behind its closing record");
+    assert_refused(f, "it goes on behind its last record");
 }
 
 static void test_wal_closing_record_of_another_segment_is_refused(void **state)
