@@ -38,6 +38,7 @@
 #define ROOM_PATIENCE_MS 1000u  /* a write waits for so long before it is refused: room may come */
 
 #define ROLLED_BACK_FILE "ROLLED_BACK"
+#define HAS_LOG_FILE "HAS_LOG"
 
 #define NODE_TOKEN_OWN_SNAPSHOT (SNAPSHOT_TOKEN_BASE + 1)
 #define NODE_TOKEN_INCOMING (SNAPSHOT_TOKEN_BASE + 2)

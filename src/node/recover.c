@@ -249,6 +249,32 @@ static void drop_unfinished(struct wal_recovered *log)
     log->entry_count = 0;
 }
 
+/* There is none: a first start, or somebody has deleted all of it, which nothing in its own folder
+ * could tell. A member that starts anew has none until it has made this one. */
+static enum err create_log(struct node *node, bool has_snapshots, struct buf *why)
+{
+    const char *trace = has_snapshots ? "are snapshots" : "is the file " HAS_LOG_FILE;
+    if (has_snapshots || (marks_has(node, HAS_LOG_FILE) && !reseed_is_mute(node))) {
+        buf_printf(why, "wal/ is missing or empty, but there %s: this member had a log, of which "
+                        "nothing can be read", trace);
+        return ERR_CORRUPT;
+    }
+    struct wal_meta meta = {.id = node->options.id};
+    memcpy(meta.cluster, node->options.cluster, strlen(node->options.cluster) + 1);
+    return wal_create(node->wal, &meta);
+}
+
+/* Only once the log is durable, and before anything is promised: a power cut at a first start is no
+ * damage. Without room for it the member does without. Who made it may have died before it was
+ * synced. */
+static enum err note_log(struct node *node)
+{
+    if (marks_has(node, HAS_LOG_FILE))
+        return node->fs.ops->sync_dir(node->fs.ctx, "");
+    marks_put(node, HAS_LOG_FILE, "This member has a log in wal/: if it is gone, it was lost.\n");
+    return ERR_OK;
+}
+
 static enum err recover_from(struct node *node, struct wal_recovered *log, struct buf *why)
 {
     bool promised = log->hard_state.term != 0 || log->snapshot_index != 0;
@@ -261,15 +287,10 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
     floe_index newest = 0;
     if (err == ERR_OK)
         err = load_snapshot(node, log, &newest, why);
-    if (err == ERR_OK && log->fresh && newest != 0) {
-        buf_printf(why, "there are snapshots but no log: wal/ is missing");
-        err = ERR_CORRUPT;
-    }
-    if (err == ERR_OK && log->fresh) {
-        struct wal_meta meta = {.id = node->options.id};
-        memcpy(meta.cluster, node->options.cluster, strlen(node->options.cluster) + 1);
-        err = wal_create(node->wal, &meta);
-    }
+    if (err == ERR_OK && log->fresh)
+        err = create_log(node, newest != 0, why);
+    if (err == ERR_OK)
+        err = note_log(node);
     if (err == ERR_OK)
         err = fill_store(node, log, newest, why);
     if (err == ERR_OK)

@@ -119,7 +119,7 @@ static enum err make_room(struct wal *wal, uint64_t size)
 {
     const struct wal_segment *segment = wal_segment_current(wal);
     uint64_t used = segment->end + wal->out.len;
-    if (used + size <= segment->limit || used == segment->head_bytes)
+    if (used + size + WAL_NEXT_BYTES <= segment->limit || used == segment->head_bytes)
         return ERR_OK;
     return wal_segment_rotate(wal, size);
 }

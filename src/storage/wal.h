@@ -34,6 +34,11 @@
  *   STATE  hard state; the newest wins
  *   MARK   a durable snapshot: the log continues behind its index; body 1: entries behind it that
  *          came before stay (own snapshot), 0: they are gone (installed snapshot)
+ *   NEXT   last of each segment but the one that is written, index = number of the next one. It is
+ *          written once that one's name and first record are durable, and is durable itself before
+ *          anything in that one is acknowledged; its place is kept from the rotation on. Without it
+ *          nothing is known: logs of earlier versions have none, nor has a segment in which there
+ *          was no room for it on a full disk
  * Zeros behind the last record are the normal end of a segment. In one that was a segment before,
  * so is what is left of that: its positions are older, so it is not read. Where something looks
  * like a record of this place (position, size and type fit), it is a torn tail or damage as ever.
@@ -51,11 +56,17 @@
  *   after it; wal_sync_now at an orderly stop therefore writes one more STATE record.
  * - A segment without a valid first record: rotation broke off before its sync; a torn tail that
  *   begins at its offset 0, and it is removed. (Segment 1 is synced before it gets its name, so
- *   there, and in the oldest segment generally, it is damage.)
+ *   there, and in the oldest segment generally, it is damage; as it is behind a NEXT.)
  * - The new segment is there but the end of the one before it is not: a torn tail in the older one.
+ * - The new segment is there and the one before it lacks just its NEXT: nobody was told of anything
+ *   in the new one, but it is read, and NEXT is written then. If a later record says that it was
+ *   durable, or if it is broken: damage as anywhere.
+ * - NEXT, and no segment of that number: somebody has deleted it, no crash does; ERR_CORRUPT with
+ *   the name of the file that is missing, whatever younger ones are there. The same for anything
+ *   but zeros (or what is left of an older segment) behind NEXT.
  * - A segment shorter than its head says, of which a record says that a sync of it had returned:
  *   the end was cut off later, which no crash does; ERR_CORRUPT, even where only zeros are missing.
- *   A crash before that sync leaves any length: a torn tail.
+ *   A NEXT that leads to it says so, too. A crash before that sync leaves any length: a torn tail.
  * - What is left of an older segment behind the end of the log: zeros are made durable in its place
  *   as in that of a torn tail, but nothing is said.
  * - A *.spare: removed. It may hold records of a segment whose rename was lost, which nobody was
@@ -65,7 +76,8 @@
  * - Old segments partly removed: removal is oldest first with a directory sync each, so what is
  *   left has no gap. Entries at or before the mark are handed out apart, in case that its snapshot
  *   cannot be read; an installed snapshot ends all that was before it.
- * - An empty wal/ or none: a log that was never created.
+ * - An empty wal/ or none: a log that was never created. (Whether it was is for the owner to know:
+ *   nothing in the folder can tell that all of it was deleted.)
  * - Records that were read but perhaps not synced (the process died, not the machine): opening
  *   syncs them before it returns, since the owner will count on them.
  */
@@ -119,7 +131,7 @@ void wal_recovered_deinit(struct wal_recovered *recovered);
 
 /* Opens or creates the log below "wal/". why (may be NULL) gets a text for the operator that names
  * file, offset, and the index up to which the log is good. ERR_CORRUPT: damage in front of valid
- * records, a segment shorter than it was synced with, or a gap; nothing is changed then.
+ * records, a segment shorter than it was synced with, a missing one; nothing is changed then.
  * ERR_VERSION; ERR_IO. */
 enum err wal_open(const struct wal_options *options, struct wal **out,
                   struct wal_recovered *recovered, struct buf *why) MUST_USE;

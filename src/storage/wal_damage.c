@@ -26,7 +26,7 @@ struct search {
 static bool is_plausible(const struct search *search, const uint8_t *data, size_t len, size_t at)
 {
     const uint8_t *p = data + at;
-    if (p[5] != RECORD_VERSION || p[6] != 0 || p[7] != 0 || p[4] == 0 || p[4] > WAL_RECORD_MARK)
+    if (p[5] != RECORD_VERSION || p[6] != 0 || p[7] != 0 || p[4] == 0 || p[4] > WAL_RECORD_NEXT)
         return false;
     uint32_t payload_len = record_peek_payload_len(p);
     if (payload_len < WAL_PREFIX_BYTES || payload_len > search->max_record_bytes ||
@@ -177,6 +177,7 @@ static enum err cut(struct wal_replay *replay)
     bool whole = broken->offset == 0;
     ASSERT(!whole || broken->at > 0);
     ASSERT(wal_end(replay->wal) == broken->position);
+    ASSERT(!wal_segment_current(replay->wal)->closed); /* what it names stays */
     log_warn(replay->wal->logger, "torn tail cut segment=%016" PRIx64 " offset=%" PRIu64
              " bytes=%" PRIu64,
              replay->numbers[broken->at], broken->offset, replay->out->torn_bytes);

@@ -17,13 +17,17 @@ enum wal_record_type {
     WAL_RECORD_ENTRY = 2, /* index, term of the entry; body: raft_codec entry */
     WAL_RECORD_STATE = 3, /* body: raft_codec hard state */
     WAL_RECORD_MARK = 4,  /* index, term of a snapshot; body: 1 byte, 1 = entries behind it stay */
+    WAL_RECORD_NEXT = 5,  /* index = number of the next segment; last record of this one */
 };
 
 #define WAL_PREFIX_BYTES 16 /* of each payload: position of the record, durable position */
+#define WAL_NEXT_BYTES (RECORD_HEADER_BYTES + WAL_PREFIX_BYTES) /* of the whole closing record */
 /* No record is larger than this plus the data of its entry. */
 #define WAL_RECORD_OVERHEAD_BYTES 128
 /* No first record of a segment is larger. */
 #define WAL_HEAD_BYTES_MAX 320
+/* First and last record together. */
+#define WAL_FRAME_BYTES_MAX (WAL_HEAD_BYTES_MAX + WAL_NEXT_BYTES)
 /* A segment file beyond this was not written by us. */
 #define WAL_SEGMENT_FILE_MAX (UINT64_C(1) << 30)
 #define WAL_POSITION_MAX (UINT64_C(1) << 62) /* more than any disk has ever taken */
@@ -64,6 +68,7 @@ void wal_record_put_state(struct buf *out, uint64_t position, uint64_t durable,
                           const struct floe_hard_state *hs);
 void wal_record_put_mark(struct buf *out, uint64_t position, uint64_t durable,
                          const struct floe_snapshot *mark, bool keep_suffix);
+void wal_record_put_next(struct buf *out, uint64_t position, uint64_t durable, uint64_t number);
 
 /* ERR_CORRUPT: no valid record here; ERR_VERSION: the layout of a newer version. */
 enum err wal_record_get(const uint8_t *data, size_t len, uint64_t max_payload,
@@ -82,9 +87,11 @@ struct wal_segment {
     uint64_t head_bytes;   /* of the first record */
     uint64_t limit;        /* offset where the next segment begins, unless one record is larger */
     uint64_t synced;       /* offset up to which a sync has returned */
+    bool closing;          /* the closing record counts in end, and is not written yet */
     uint64_t reserved;     /* the file is never shorter; 0: not known, or it grows */
     uint64_t file_bytes;   /* how long it was found (only while reading back) */
     bool recycled;         /* as its head says (likewise) */
+    bool closed;           /* its closing record was read (likewise) */
     uint64_t stale_end;    /* behind what is left of an older segment; 0: nothing (likewise) */
     floe_index max_index;  /* highest entry in it that still counts; 0: none */
     struct fs_file *file;  /* NULL: closed, all of it is durable */
@@ -166,6 +173,8 @@ enum err wal_segment_flush(struct wal *wal) MUST_USE;
 /* Makes the segment behind the last one (the first one of a fresh log) with room for extra bytes
  * behind its head. */
 enum err wal_segment_rotate(struct wal *wal, uint64_t extra) MUST_USE;
+/* Writes the record that closes it where one is due: the next segment is durable by now. */
+enum err wal_segment_maybe_close(struct wal *wal, struct wal_segment *segment) MUST_USE;
 /* Removes up to count segments at the old end that release_index allows. */
 enum err wal_segment_release_some(struct wal *wal, unsigned count) MUST_USE;
 

@@ -70,6 +70,15 @@ void wal_record_put_mark(struct buf *out, uint64_t position, uint64_t durable,
     record_end(out, at);
 }
 
+void wal_record_put_next(struct buf *out, uint64_t position, uint64_t durable, uint64_t number)
+{
+    struct record record = {.type = WAL_RECORD_NEXT, .index = number};
+    size_t from = out->len;
+    size_t at = begin(out, &record, position, durable);
+    record_end(out, at);
+    ASSERT(out->len - from == WAL_NEXT_BYTES);
+}
+
 enum err wal_record_get(const uint8_t *data, size_t len, uint64_t max_payload,
                         struct wal_view *out)
 {

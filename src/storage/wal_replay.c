@@ -29,7 +29,8 @@ static enum err check_lengths(struct wal_replay *replay)
     const struct wal *wal = replay->wal;
     for (size_t i = 0; i < wal->segment_count; i++) {
         const struct wal_segment *segment = &wal->segments[i];
-        if (segment->file_bytes >= segment->reserved || replay->proven <= segment->base)
+        bool synced = replay->proven > segment->base || (i > 0 && segment[-1].closed);
+        if (segment->file_bytes >= segment->reserved || !synced)
             continue;
         char path[WAL_PATH_MAX];
         wal_segment_path(path, segment->number, false);
@@ -40,6 +41,32 @@ static enum err check_lengths(struct wal_replay *replay)
         return ERR_CORRUPT;
     }
     return ERR_OK;
+}
+
+/* A closing record that is not there, though a sync of it had returned. */
+static enum err check_closings(struct wal_replay *replay)
+{
+    const struct wal *wal = replay->wal;
+    for (size_t i = 0; i < wal->segment_count; i++) {
+        const struct wal_segment *segment = &wal->segments[i];
+        if (segment->closing && replay->proven > wal->segments[i + 1].base)
+            return refuse(replay, segment->number, segment->end - WAL_NEXT_BYTES,
+                          "no valid closing record, though a later one shows that it was written");
+    }
+    return ERR_OK;
+}
+
+static enum err refuse_missing(struct wal_replay *replay)
+{
+    const struct wal_segment *last = wal_segment_current(replay->wal);
+    char path[WAL_PATH_MAX];
+    char missing[WAL_PATH_MAX];
+    wal_segment_path(path, last->number, false);
+    wal_segment_path(missing, last->number + 1, false);
+    buf_printf(replay->why,
+               "%s: missing: %s says at offset %" PRIu64 " that the log continues there", missing,
+               path, last->end - WAL_NEXT_BYTES);
+    return ERR_CORRUPT;
 }
 
 static enum err refuse_version(struct wal_replay *replay, uint64_t number)
@@ -108,6 +135,15 @@ static const char *apply_mark(struct wal_replay *replay, const struct wal_view *
     return NULL;
 }
 
+static const char *apply_next(struct wal_replay *replay, const struct wal_view *view)
+{
+    struct wal_segment *segment = wal_segment_current(replay->wal);
+    if (view->index != segment->number + 1 || view->used != WAL_NEXT_BYTES)
+        return "a closing record that cannot be";
+    segment->closed = true;
+    return NULL;
+}
+
 static enum err apply(struct wal_replay *replay, const struct wal_view *view, uint64_t number,
                       uint64_t offset)
 {
@@ -118,6 +154,8 @@ static enum err apply(struct wal_replay *replay, const struct wal_view *view, ui
         reason = apply_state(replay, view);
     else if (view->type == WAL_RECORD_MARK)
         reason = apply_mark(replay, view);
+    else if (view->type == WAL_RECORD_NEXT)
+        reason = apply_next(replay, view);
     else if (view->type == WAL_RECORD_HEAD)
         reason = "a segment's first record in its middle";
     else
@@ -153,7 +191,8 @@ static enum err replay_records(struct wal_replay *replay, size_t at)
     struct wal_segment *segment = wal_segment_current(wal);
     const uint8_t *data = replay->data.data;
     size_t len = replay->data.len;
-    while (len - segment->end >= RECORD_HEADER_BYTES && !record_is_blank(data + segment->end)) {
+    while (len - segment->end >= RECORD_HEADER_BYTES && !record_is_blank(data + segment->end) &&
+           !segment->closed) {
         struct wal_view view;
         if (wal_record_get(data + segment->end, len - (size_t)segment->end,
                            wal->max_record_bytes, &view) != ERR_OK ||
@@ -170,6 +209,8 @@ static enum err replay_records(struct wal_replay *replay, size_t at)
         return ERR_OK;
     if (segment->recycled && !wal_damage_is_written(replay, segment))
         segment->stale_end = wal_damage_written_end(&replay->data, segment->end);
+    else if (segment->closed)
+        return refuse(replay, segment->number, segment->end, "it goes on behind its last record");
     else
         break_at(replay, at, segment->end, "no valid record");
     return ERR_OK;
@@ -195,17 +236,32 @@ static bool head_agrees(const struct wal *wal, const struct wal_head *head)
            head->meta.id == wal->meta.id && strcmp(head->meta.cluster, wal->meta.cluster) == 0;
 }
 
+/* Nothing else has just this size: the process ended before it had closed the segment, or the power
+ * before that was durable. To close it now takes no room from a disk that may be full. */
+static void maybe_close_late(struct wal *wal, uint64_t position)
+{
+    struct wal_segment *segment = wal_segment_current(wal);
+    uint64_t end = segment->end + WAL_NEXT_BYTES;
+    segment->closing = !segment->closed && position == segment->base + end &&
+                       end <= segment->file_bytes;
+    if (segment->closing)
+        segment->end = end;
+}
+
 /* Does the head fit behind what was read? Pushes the segment; else says what is broken. */
 static enum err enter_segment(struct wal_replay *replay, size_t at, const struct wal_view *view,
                               const struct wal_head *head)
 {
     struct wal *wal = replay->wal;
     uint64_t number = replay->numbers[at];
-    if (at > 0 && view->position > wal_end(wal)) {
+    if (at > 0)
+        maybe_close_late(wal, view->position);
+    bool closed = at > 0 && wal_segment_current(wal)->closed;
+    if (at > 0 && view->position > wal_end(wal) && !closed) {
         break_at(replay, at - 1, wal_segment_current(wal)->end, "records at its end are missing");
         return ERR_OK;
     }
-    if (at > 0 && (view->position < wal_end(wal) || !head_agrees(wal, head)))
+    if (at > 0 && (view->position != wal_end(wal) || !head_agrees(wal, head)))
         return refuse(replay, number, 0, "it does not continue the segment before it");
     if (at == 0)
         take_head(wal, head);
@@ -224,7 +280,10 @@ static enum err replay_segment(struct wal_replay *replay, size_t at)
 {
     struct wal *wal = replay->wal;
     uint64_t number = replay->numbers[at];
+    bool closed = at > 0 && wal_segment_current(wal)->closed;
     if (at > 0 && number != replay->numbers[at - 1] + 1) {
+        if (closed)
+            return refuse_missing(replay);
         break_at(replay, at - 1, wal_segment_current(wal)->end, "the segment behind it is missing");
         return ERR_OK;
     }
@@ -240,7 +299,7 @@ static enum err replay_segment(struct wal_replay *replay, size_t at)
         return refuse_version(replay, number);
     if (err == ERR_OK && head.number == number)
         return enter_segment(replay, at, &view, &head);
-    if (at == 0)
+    if (at == 0 || closed)
         return refuse(replay, number, 0, "its first record is not valid");
     break_at(replay, at, 0, "its first record is not valid");
     return ERR_OK;
@@ -297,7 +356,8 @@ static enum err settle_segment(struct wal_replay *replay, struct wal_segment *se
     const struct fs_ops *ops = wal->fs.ops;
     segment->synced = segment->end;
     bool is_short = segment->file_bytes < segment->reserved;
-    if (!last && !is_short && segment->base + segment->end <= replay->proven)
+    bool proven = segment->base + segment->end <= replay->proven;
+    if (!last && !is_short && !segment->closing && proven)
         return ERR_OK;
     char path[WAL_PATH_MAX];
     wal_segment_path(path, segment->number, false);
@@ -311,24 +371,27 @@ static enum err settle_segment(struct wal_replay *replay, struct wal_segment *se
         err = ops->truncate(wal->fs.ctx, file, segment->reserved);
     if (err == ERR_OK && last)
         err = wal_damage_put_zeros(wal, file, segment->end, segment->stale_end);
+    segment->file = file;
+    if (err == ERR_OK)
+        err = wal_segment_maybe_close(wal, segment);
     if (err == ERR_OK)
         err = ops->sync(wal->fs.ctx, file);
-    if (err == ERR_OK && last) {
-        segment->file = file;
+    if (err == ERR_OK && last)
         return ERR_OK;
-    }
+    segment->file = NULL;
     ops->close(wal->fs.ctx, file);
     return err == ERR_OK ? ERR_OK : wal_replay_fail(replay, "sync", path);
 }
 
+/* In the order of wal_sync.c. */
 static enum err settle_files(struct wal_replay *replay)
 {
     struct wal *wal = replay->wal;
     enum err err = ERR_OK;
-    for (size_t i = 0; i < wal->segment_count && err == ERR_OK; i++)
-        err = settle_segment(replay, &wal->segments[i], i + 1 == wal->segment_count);
-    if (err == ERR_OK && wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
+    if (wal->fs.ops->sync_dir(wal->fs.ctx, "wal") != ERR_OK)
         err = wal_replay_fail(replay, "sync directory", "wal");
+    for (size_t i = wal->segment_count; i > 0 && err == ERR_OK; i--)
+        err = settle_segment(replay, &wal->segments[i - 1], i == wal->segment_count);
     wal->durable = wal_end(wal);
     wal->opened_at = wal->durable;
     return err;
@@ -368,6 +431,7 @@ static void hand_over(struct wal_replay *replay)
 
 static enum err replay_all(struct wal_replay *replay)
 {
+    struct wal *wal = replay->wal;
     enum err err = wal_replay_list(replay);
     if (err != ERR_OK)
         return err;
@@ -376,8 +440,12 @@ static enum err replay_all(struct wal_replay *replay)
         return wal_replay_spares(replay);
     for (size_t i = 0; i < replay->number_count && err == ERR_OK && !replay->broken.found; i++)
         err = replay_segment(replay, i);
+    if (err == ERR_OK && !replay->broken.found && wal_segment_current(wal)->closed)
+        err = refuse_missing(replay);
     if (err == ERR_OK)
         err = check_lengths(replay);
+    if (err == ERR_OK)
+        err = check_closings(replay);
     if (err == ERR_OK && replay->broken.found)
         err = wal_damage_settle(replay);
     if (err == ERR_OK)

@@ -163,16 +163,32 @@ static void push_spare(struct wal *wal, const struct wal_spare *spare, uint64_t 
     wal->names_dirty = true;
 }
 
+/* Keeps the place of the record that closes the last segment, for when the next one is durable. A
+ * full segment of an earlier version, or one that grows on a full disk, may have no room for it: it
+ * goes without then, since a write that fails is final. */
+static void keep_place_for_closing(struct wal *wal)
+{
+    if (wal->segment_count == 0)
+        return;
+    struct wal_segment *segment = wal_segment_current(wal);
+    uint64_t end = segment->end + WAL_NEXT_BYTES;
+    segment->closing = end <= segment->reserved ||
+                       wal->fs.ops->allocate(wal->fs.ctx, segment->file, end) == ERR_OK;
+    if (segment->closing)
+        segment->end = end;
+}
+
 enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
 {
     enum err err = wal_segment_flush(wal);
     if (err != ERR_OK)
         return err;
+    keep_place_for_closing(wal);
     uint64_t number = wal->segment_count > 0 ? wal_segment_current(wal)->number + 1 : 1;
     struct wal_head head = head_now(wal, number);
     struct buf bytes = {0};
     wal_record_put_head(&bytes, wal_end(wal), wal->durable, &head);
-    err = wal_spare_ensure(wal, number, bytes.len + extra);
+    err = wal_spare_ensure(wal, number, bytes.len + extra + WAL_NEXT_BYTES);
     if (err == ERR_OK) {
         const struct wal_spare *spare = &wal->spares[0];
         head.reserved = spare->reserved; /* in place of the largest number: not more bytes */
@@ -185,6 +201,27 @@ enum err wal_segment_rotate(struct wal *wal, uint64_t extra)
         push_spare(wal, &wal->spares[0], number, bytes.len);
     buf_deinit(&bytes);
     return err;
+}
+
+enum err wal_segment_maybe_close(struct wal *wal, struct wal_segment *segment)
+{
+    if (!segment->closing)
+        return ERR_OK;
+    ASSERT(segment != wal_segment_current(wal) && segment->end > WAL_NEXT_BYTES);
+    ASSERT(segment[1].synced >= segment[1].head_bytes);
+    uint64_t offset = segment->end - WAL_NEXT_BYTES;
+    struct buf bytes = {0};
+    wal_record_put_next(&bytes, segment->base + offset, wal->durable, segment->number + 1);
+    enum err err =
+        wal->fs.ops->write(wal->fs.ctx, segment->file, offset, bytes.data, bytes.len);
+    buf_deinit(&bytes);
+    if (err != ERR_OK) {
+        char path[WAL_PATH_MAX];
+        wal_segment_path(path, segment->number, false);
+        return wal_fail(wal, "write", path);
+    }
+    segment->closing = false;
+    return ERR_OK;
 }
 
 /* ---- removal --------------------------------------------------------------------------------- */

@@ -168,14 +168,14 @@ static uint64_t room_in_current(const struct wal *wal)
         return 0;
     const struct wal_segment *segment = &wal->segments[wal->segment_count - 1];
     uint64_t end = segment->reserved < segment->limit ? segment->reserved : segment->limit;
-    uint64_t used = segment->end + wal->out.len;
+    uint64_t used = segment->end + wal->out.len + WAL_NEXT_BYTES;
     return end > used ? end - used : 0;
 }
 
 static uint64_t room_in_spare(const struct wal *wal)
 {
-    bool any = wal->spare_count > 0 && wal->spares[0].reserved > WAL_HEAD_BYTES_MAX;
-    return any ? wal->spares[0].reserved - WAL_HEAD_BYTES_MAX : 0;
+    bool any = wal->spare_count > 0 && wal->spares[0].reserved > WAL_FRAME_BYTES_MAX;
+    return any ? wal->spares[0].reserved - WAL_FRAME_BYTES_MAX : 0;
 }
 
 uint64_t wal_room(const struct wal *wal)
@@ -213,7 +213,7 @@ bool wal_reserve(struct wal *wal, uint64_t bytes, uint64_t largest)
         return false;
     if (wal_has_room(wal, bytes, largest))
         return true;
-    uint64_t need = bytes + WAL_HEAD_BYTES_MAX; /* all of it may have to go there */
+    uint64_t need = bytes + WAL_FRAME_BYTES_MAX; /* all of it may have to go there */
     if (need > WAL_SEGMENT_FILE_MAX)
         return false;
     if (wal->spare_count > 0)

@@ -1,7 +1,8 @@
 /*
  * Group commit: one sync at a time covers everything appended before it. When that spans segments
- * their files are synced one after the other, oldest first, and the directory before them, so
- * that durable moves only once all of it would survive.
+ * the directory is synced first, then their files one after the other, youngest first, so that
+ * durable moves only once all of it would survive. The record that closes a segment is written when
+ * its turn comes: by then the segment it names is durable.
  */
 #include "base/assert.h"
 #include "storage/wal_internal.h"
@@ -28,11 +29,11 @@ static enum err fail_segment(struct wal *wal, const struct wal_segment *segment)
     return wal_fail(wal, "sync", path);
 }
 
-/* The oldest segment with bytes below position that no sync has covered; NULL: none. */
-static struct wal_segment *first_unsynced(struct wal *wal, uint64_t position)
+/* The youngest segment with bytes below position that no sync has covered; NULL: none. */
+static struct wal_segment *next_unsynced(struct wal *wal, uint64_t position)
 {
-    for (size_t i = 0; i < wal->segment_count; i++) {
-        struct wal_segment *segment = &wal->segments[i];
+    for (size_t i = wal->segment_count; i > 0; i--) {
+        struct wal_segment *segment = &wal->segments[i - 1];
         if (segment->synced < segment->end && segment->base + segment->synced < position)
             return segment;
     }
@@ -62,7 +63,7 @@ static void set_durable(struct wal *wal, uint64_t position)
 static enum err continue_sync(struct wal *wal)
 {
     struct wal_sync *sync = &wal->sync;
-    struct wal_segment *segment = first_unsynced(wal, sync->target);
+    struct wal_segment *segment = next_unsynced(wal, sync->target);
     if (segment == NULL) {
         sync->in_flight = false;
         set_durable(wal, sync->target);
@@ -70,6 +71,9 @@ static enum err continue_sync(struct wal *wal)
         return ERR_OK;
     }
     ASSERT(segment->file != NULL);
+    enum err err = wal_segment_maybe_close(wal, segment);
+    if (err != ERR_OK)
+        return err;
     sync->in_flight = true;
     sync->number = segment->number;
     sync->upto = segment->end;
@@ -115,9 +119,10 @@ static enum err sync_all(struct wal *wal)
 {
     enum err err = sync_names(wal);
     struct wal_segment *segment;
-    while (err == ERR_OK && (segment = first_unsynced(wal, wal_end(wal))) != NULL) {
-        if (wal->fs.ops->sync(wal->fs.ctx, segment->file) != ERR_OK)
-            return fail_segment(wal, segment);
+    while (err == ERR_OK && (segment = next_unsynced(wal, wal_end(wal))) != NULL) {
+        err = wal_segment_maybe_close(wal, segment);
+        if (err == ERR_OK && wal->fs.ops->sync(wal->fs.ctx, segment->file) != ERR_OK)
+            err = fail_segment(wal, segment);
         segment->synced = segment->end;
     }
     if (err != ERR_OK)

@@ -117,6 +117,18 @@ static void next_segment(struct image *image, struct fuzz_input *in)
     put_head(image, in);
 }
 
+/* Sometimes it names another one than the next, or nothing follows. */
+static void put_next(struct image *image, struct fuzz_input *in)
+{
+    uint8_t odd = fuzz_byte(in);
+    uint64_t number = (odd & 1) != 0 ? fuzz_number(in) : image->at + 2;
+    wal_record_put_next(&image->file[image->at], position(image), image->durable, number);
+    if (image->durable > position(image)) /* the positions have begun anew */
+        image->durable = position(image);
+    if ((odd & 2) == 0)
+        next_segment(image, in);
+}
+
 static void cut(struct image *image, struct fuzz_input *in)
 {
     struct buf *file = &image->file[image->at];
@@ -126,7 +138,7 @@ static void cut(struct image *image, struct fuzz_input *in)
 
 static void part(struct image *image, struct fuzz_input *in)
 {
-    switch (fuzz_byte(in) % 13) {
+    switch (fuzz_byte(in) % 14) {
     case 0:
     case 1: put_entry(image, in, 0); break;
     case 2: put_entry(image, in, fuzz_byte(in)); break;
@@ -142,6 +154,7 @@ static void part(struct image *image, struct fuzz_input *in)
     case 9: next_segment(image, in); break;
     case 10: cut(image, in); break;
     case 11: image->term += fuzz_byte(in); break;
+    case 12: put_next(image, in); break;
     default:
         if (position(image) >= image->durable)
             image->durable = position(image);

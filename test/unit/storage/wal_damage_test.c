@@ -174,7 +174,7 @@ static void test_wal_missing_segment_is_refused(void **state)
     fixture_fill(f, 12);
     struct fs fs = mem_fs_table(f->disk);
     assert_int_equal(fs.ops->remove(fs.ctx, SECOND), ERR_OK);
-    assert_refused(f, ERR_CORRUPT, "the segment behind it is missing");
+    assert_refused(f, ERR_CORRUPT, SECOND ": missing: " FIRST " says at offset ");
 }
 
 static void test_wal_missing_start_is_refused(void **state)
