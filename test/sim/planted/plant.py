@@ -1,9 +1,9 @@
 """Puts classic bugs into the server, one at a time, and lets the simulator look for them.
 
-python3 test/sim/planted/plant.py [--list] [--minutes M] [--seed S] [NUMBER...]
+python3 test/sim/planted/plant.py [--list | --apply] [--minutes M] [--seed S] [NUMBER...]
 
 Each is built outside of the tree and run seed by seed until one fails, five minutes of the processor's time at most.
-Exit status 1 if one is not found.
+Exit status 1 if one is not found. --apply only looks whether each still has its place in the sources (the suite asks).
 """
 import os
 import re
@@ -33,6 +33,30 @@ def pkg_config(what):
                 out += " " + done.stdout.decode()
                 break
     return out.split()
+
+
+def planted(source, edits):
+    """{path: its text with these edits}; None: a place is not there any more."""
+    texts = {}
+    for name, old, new in edits:
+        path = os.path.join(source, name)
+        if path not in texts:
+            if not os.path.exists(path):
+                return None
+            texts[path] = open(path).read()
+        if old not in texts[path]:
+            return None
+        texts[path] = texts[path].replace(old, new, 1)
+    return texts
+
+
+def apply_all(numbers):
+    """As the suite counts tests; 1 if one is stale."""
+    stale = [n for n in numbers if planted(os.path.join(ROOT, "src"), BUGS[n - 1][1:]) is None]
+    for number in stale:
+        print("%3d %-72s STALE" % (number, BUGS[number - 1][0]))
+    print("%d passed, %d failed" % (len(numbers) - len(stale), len(stale)))
+    return 1 if stale else 0
 
 
 class Workshop:
@@ -70,16 +94,14 @@ class Workshop:
     def build(self, edits):
         """The simulator with these edits; None: a place is not there any more."""
         objects = dict(self.objects)
-        kept = {}
+        texts = planted(os.path.join(self.folder, "src"), edits)
+        if texts is None:
+            return None
+        kept = {path: open(path).read() for path in texts}
         try:
-            for name, old, new in edits:
-                path = os.path.join(self.folder, "src", name)
-                text = open(path).read()
-                kept.setdefault(path, text)
-                if old not in text:
-                    return None
+            for path, text in texts.items():
                 with open(path, "w") as f:
-                    f.write(text.replace(old, new, 1))
+                    f.write(text)
             for name in {edit[0] for edit in edits}:
                 source = os.path.join("src", name)
                 objects[source] = os.path.join(self.folder, "planted_" + name.replace("/", "_") + ".o")
@@ -132,6 +154,8 @@ def main():
         for number in chosen:
             print("%3d %s" % (number, BUGS[number - 1][0]))
         return 0
+    if "--apply" in arguments:
+        return apply_all(chosen)
     missed = []
     with tempfile.TemporaryDirectory() as folder:
         shop = Workshop(folder)
