@@ -125,6 +125,10 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
         *out = (struct api_response){.token = result.token, .head = pending->head};
         pending->now_ms = now_ms;
         answered = pending->done(api, pending, &result, out);
+        if (!answered && !STAILQ_EMPTY(&api->ready)) { /* asked again, and refused at once */
+            answered = true;
+            *out = take_ready(api);
+        }
         api_pending_free(pending);
         kv_result_deinit(&result.kv);
     }

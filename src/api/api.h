@@ -5,6 +5,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "base/histogram.h"
 #include "node/node.h"
 
 #include <event2/buffer.h>
@@ -23,6 +24,7 @@ struct api_limits {
     uint32_t body_timeout_ms;
     uint32_t idle_timeout_ms;
     size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
+    const struct histogram *log_syncs; /* how long they took; borrowed until api_free; NULL: none */
 };
 
 struct api *api_new(struct node *node, const struct api_limits *limits,
@@ -87,6 +89,9 @@ void api_stream_unsent(struct api *api, uint64_t token, size_t bytes);
 /* A whole message has come over a WebSocket; text borrowed. */
 void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
                       uint64_t now_ms);
+/* The client sends nothing more, and so ends its stream, but perhaps still reads: what it is to be
+ * told, to be called before api_stream_gone; *out stays empty if that is nothing. */
+void api_stream_farewell(struct api *api, uint64_t token, struct evbuffer *out);
 /* The client has gone, or no longer sends or reads: no chunk for this token any more. */
 void api_stream_gone(struct api *api, uint64_t token);
 /* When there are chunks to be made though nothing has happened (heartbeats, slices of long

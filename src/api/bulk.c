@@ -24,6 +24,7 @@ struct bulk {
     struct buf ticket; /* empty: none */
     uint64_t fingerprint;
     size_t batches;
+    bool is_named;   /* a batch has the key itself */
     size_t line;     /* how many have been read, blank ones too */
     size_t answered; /* lines */
     struct buf answer;
@@ -207,10 +208,17 @@ static void set_ticket(struct bulk *bulk, struct kv_command *command, struct buf
     if (bulk->ticket.len == 0)
         return;
     buf_add(name, bulk->ticket.data, bulk->ticket.len);
-    if (evbuffer_get_length(bulk->body) > 0)
+    bulk->is_named = evbuffer_get_length(bulk->body) == 0;
+    if (!bulk->is_named)
         buf_printf(name, "%c%zu", '\0', bulk->batches);
     command->ticket = (struct kv_bytes){name->data, name->len};
     command->fingerprint = bulk->fingerprint;
+}
+
+/* What was behind the last batch had nothing good in it: an empty one is to have the key. */
+static bool wants_name(const struct bulk *bulk)
+{
+    return bulk->ticket.len > 0 && bulk->batches > 0 && !bulk->is_named;
 }
 
 /* false: there was no operation left. */
@@ -224,14 +232,14 @@ static bool submit_next(struct bulk *bulk, const struct api_call *call)
         if (command.op_count == 0) /* all of it is wrong, or there is none */
             put_lines(bulk, NULL, 0);
     } while (command.op_count == 0 && bulk->place_count > 0);
-    bool some = command.op_count > 0;
+    bool some = command.op_count > 0 || wants_name(bulk);
     if (some) {
         bulk->batches++;
         set_ticket(bulk, &command, &name);
         struct api_pending *pending = api_pending_add(bulk->api, call, on_done);
         pending->state = bulk;
         pending->free_state = free_bulk;
-        node_write(bulk->api->node, call->token, &command, true, call->now_ms);
+        api_write(bulk->api, call->token, &command, true, call->now_ms);
     }
     kv_command_deinit(&command);
     buf_deinit(&name);

@@ -160,6 +160,11 @@ struct api_call {
 /* To be called before the node gets the request. */
 struct api_pending *api_pending_add(struct api *api, const struct api_call *call, api_done_fn done);
 void api_pending_free(struct api_pending *pending); /* no longer in the table */
+/* node_write for a request that pends, unless a raised alarm forbids it: then it is refused. */
+void api_write(struct api *api, uint64_t token, const struct kv_command *command, bool wants_result,
+               uint64_t now_ms);
+/* The kind of alarm that forbids the command; 0: none does. */
+enum kv_alarm_kind api_forbidden_by(const struct api *api, const struct kv_command *command);
 /* Puts an answer into the queue. Moved. */
 void api_queue_response(struct api *api, const struct api_response *response);
 

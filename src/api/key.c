@@ -185,7 +185,7 @@ static void submit(struct api *api, struct api_call *call, struct write *write, 
         buf_add(&pending->ticket, write->ticket.data, write->ticket.len);
         buf_add(&pending->key, keys.key.data, keys.key.len);
     }
-    node_write(api->node, call->token, &command, !is_put || is_txn, call->now_ms);
+    api_write(api, call->token, &command, !is_put || is_txn, call->now_ms);
 }
 
 static bool handle_write(struct api *api, struct api_call *call, const struct api_params *params,

@@ -144,7 +144,7 @@ bool api_lease_grant(struct api *api, struct api_call *call, struct api_response
     }
     struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
     api_pending_add(api, call, on_granted)->number = op.grant.id;
-    node_write(api->node, call->token, &command, false, call->now_ms);
+    api_write(api, call->token, &command, false, call->now_ms);
     return false;
 }
 
@@ -249,6 +249,6 @@ bool api_lease_revoke(struct api *api, struct api_call *call, struct api_respons
     }
     struct kv_command command = {.type = KV_COMMAND_REVOKE, .leases = &lease, .lease_count = 1};
     (void)api_pending_add(api, call, on_revoked);
-    node_write(api->node, call->token, &command, false, call->now_ms);
+    api_write(api, call->token, &command, false, call->now_ms);
     return false;
 }

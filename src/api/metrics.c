@@ -82,6 +82,23 @@ static void put_disk(struct buf *out, const struct node_status *status)
         status->disk_stuck_count);
 }
 
+/* Each class counts what is in the ones before, too; seconds. */
+static void put_histogram(struct buf *out, const char *name, const char *help,
+                          const struct histogram *histogram)
+{
+    uint64_t count = 0;
+    head(out, name, "histogram", help);
+    for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
+        count += histogram->counts[i];
+        buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+                   (double)histogram_bound_us(i) / 1e6, count);
+    }
+    count += histogram->counts[HISTOGRAM_BOUNDS];
+    buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, count);
+    buf_printf(out, "%s_sum %.6f\n%s_count %" PRIu64 "\n", name, (double)histogram->sum_us / 1e6,
+               name, count);
+}
+
 bool api_metrics_get(struct api *api, struct api_call *call, struct api_response *out)
 {
     struct node_status status = node_status(api->node, call->now_ms);
@@ -90,6 +107,9 @@ bool api_metrics_get(struct api *api, struct api_call *call, struct api_response
     put_server(&text, &status, &counts);
     put_store(&text, node_kv(api->node), &counts);
     put_disk(&text, &status);
+    if (api->limits.log_syncs != NULL)
+        put_histogram(&text, "etcd_disk_wal_fsync_duration_seconds",
+                      "How long syncs of the log took.", api->limits.log_syncs);
     node_status_deinit(&status);
     out->status = 200;
     api_respond_header(out, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");

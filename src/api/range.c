@@ -356,7 +356,7 @@ bool api_range_delete(struct api *api, struct api_call *call, struct api_respons
         struct api_pending *pending = api_pending_add(api, call, on_deleted);
         if (ticket.len > 0)
             buf_add(&pending->ticket, ticket.data, ticket.len);
-        node_write(api->node, call->token, &command, true, call->now_ms);
+        api_write(api, call->token, &command, true, call->now_ms);
         api_keys_deinit(&keys);
     }
     api_params_deinit(&params);

@@ -93,6 +93,13 @@ void api_streams_deinit(struct api *api)
 
 /* ---- from io --------------------------------------------------------------------------------- */
 
+void api_stream_farewell(struct api *api, uint64_t token, struct evbuffer *out)
+{
+    struct api_stream *stream = find(api, token);
+    if (stream != NULL && stream->ops->farewell != NULL)
+        stream->ops->farewell(stream, out);
+}
+
 void api_stream_gone(struct api *api, uint64_t token)
 {
     struct api_stream *stream = find(api, token);

@@ -34,6 +34,8 @@ struct api_stream_ops {
                   uint64_t now_ms);
     /* It is over, by itself or because the client has gone. */
     void (*free)(struct api *api, struct api_stream *stream);
+    /* The last chunk for a client that has ended the stream; NULL: there is none. */
+    void (*farewell)(struct api_stream *stream, struct evbuffer *out);
 };
 
 /* To be the first member of the handler's own struct. */

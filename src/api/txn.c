@@ -326,7 +326,7 @@ bool api_txn_handle(struct api *api, struct api_call *call, struct api_response 
         struct api_pending *pending = api_pending_add(api, call, on_done);
         if (command.ticket.len > 0)
             buf_add(&pending->ticket, command.ticket.data, command.ticket.len);
-        node_write(api->node, call->token, &command, true, call->now_ms);
+        api_write(api, call->token, &command, true, call->now_ms);
     } else {
         api_respond_problem(out, &problem);
     }

@@ -87,8 +87,10 @@ static enum api_made stream_next(struct api *api, struct api_stream *stream, str
 static void stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
                          size_t len, uint64_t now_ms);
 static void stream_free(struct api *api, struct api_stream *stream);
+static void stream_farewell(struct api_stream *stream, struct evbuffer *out);
 
-static const struct api_stream_ops stream_ops = {stream_next, stream_input, stream_free};
+static const struct api_stream_ops stream_ops = {stream_next, stream_input, stream_free,
+                                                 stream_farewell};
 
 void v3_stream_begin(struct api *api, struct v3_call *call)
 {
@@ -280,6 +282,16 @@ static void gone(struct api *api, struct v3_call *call, uint64_t now_ms)
 static void stream_free(struct api *api, struct api_stream *stream)
 {
     gone(api, (struct v3_call *)stream, api->v3->now_ms);
+}
+
+static void stream_farewell(struct api_stream *stream, struct evbuffer *out)
+{
+    struct v3_call *call = (struct v3_call *)stream;
+    struct buf text = {0};
+    put_error(&text, true, v3_error_code(V3_CANCELED), v3_error_text(V3_CANCELED));
+    if (!call->is_over)
+        ASSERT(evbuffer_add(out, text.data, text.len) == 0);
+    buf_deinit(&text);
 }
 
 bool v3_wants_gone(const struct v3 *v3, uint64_t token)

@@ -31,15 +31,10 @@ bool v3_is_short_of_room(struct api *api, floe_id *self)
 /* false: an alarm is raised that forbids this write, which is answered. */
 static bool check_alarms(struct api *api, struct v3_call *call, const struct kv_command *command)
 {
-    const struct kv_alarm *alarms;
-    size_t count = kv_alarms(node_kv(api->node), &alarms);
-    if (count == 0 || command->type == KV_COMMAND_ALARM)
-        return true;
-    bool is_corrupt = alarms[count - 1].kind == KV_ALARM_CORRUPT; /* they are in order */
-    if (!is_corrupt && !kv_command_grows(command))
-        return true;
-    v3_fail(api, call, is_corrupt ? V3_CORRUPT : V3_NO_SPACE);
-    return false;
+    enum kv_alarm_kind kind = api_forbidden_by(api, command);
+    if (kind != 0)
+        v3_fail(api, call, kind == KV_ALARM_CORRUPT ? V3_CORRUPT : V3_NO_SPACE);
+    return kind == 0;
 }
 
 void v3_write(struct api *api, struct v3_call *call, const struct kv_command *command,

@@ -5,9 +5,14 @@
 
 #include <time.h>
 
-uint64_t clock_now_ms(void)
+uint64_t clock_now_us(void)
 {
     struct timespec now;
     ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 + 1000;
+}
+
+uint64_t clock_now_ms(void)
+{
+    return clock_now_us() / 1000;
 }

@@ -6,5 +6,6 @@
 
 /* Milliseconds since some fixed point of this boot; never 0, never less than before. */
 uint64_t clock_now_ms(void);
+uint64_t clock_now_us(void); /* the same clock, in microseconds */
 
 #endif

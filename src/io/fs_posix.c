@@ -1,7 +1,9 @@
 /* Everything is relative to a descriptor of the data directory, so nobody can swap it below us. */
 #include "io/fs_posix.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
+#include "io/clock.h"
 #include "io/fs_sync.h"
 
 #include <dirent.h>
@@ -13,8 +15,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOG_PREFIX "wal/"
+#define TIMED_MAX 16 /* as many as fs_sync takes at once */
+
 struct fs_file {
     int fd;
+    bool is_log;
+};
+
+struct timed_sync {
+    uint64_t token;
+    uint64_t began_us;
 };
 
 struct fs_posix {
@@ -22,6 +33,9 @@ struct fs_posix {
     int lock_fd;
     int error; /* errno of the last failure */
     struct fs_sync *sync;
+    struct timed_sync timed[TIMED_MAX]; /* of the log, under way */
+    size_t timed_count;
+    struct histogram log_syncs;
     char sync_text[160];
 };
 
@@ -57,7 +71,8 @@ static enum err open_file(void *ctx, const char *path, enum fs_open_mode mode, s
     int fd = openat(fs->dir_fd, path, flags[mode] | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return failed(fs);
-    *out = mem_alloc(sizeof **out);
+    *out = mem_calloc(1, sizeof **out);
+    (*out)->is_log = strncmp(path, LOG_PREFIX, strlen(LOG_PREFIX)) == 0;
     (*out)->fd = fd;
     return ERR_OK;
 }
@@ -92,8 +107,7 @@ static enum err write_file(void *ctx, struct fs_file *file, uint64_t offset, con
 {
     size_t done = 0;
     while (done < len) {
-        ssize_t n =
-            pwrite(file->fd, (const char *)data + done, len - done, (off_t)(offset + done));
+        ssize_t n = pwrite(file->fd, (const char *)data + done, len - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -143,7 +157,22 @@ static enum err sync_file(void *ctx, struct fs_file *file)
 static enum err sync_start(void *ctx, struct fs_file *file, uint64_t token)
 {
     struct fs_posix *fs = ctx;
+    if (file->is_log) {
+        ASSERT(fs->timed_count < TIMED_MAX);
+        fs->timed[fs->timed_count++] = (struct timed_sync){token, clock_now_us()};
+    }
     return fs_sync_start(fs->sync, file->fd, token);
+}
+
+static void count_time(struct fs_posix *fs, uint64_t token)
+{
+    for (size_t i = 0; i < fs->timed_count; i++) {
+        if (fs->timed[i].token != token)
+            continue;
+        histogram_add(&fs->log_syncs, clock_now_us() - fs->timed[i].began_us);
+        fs->timed[i] = fs->timed[--fs->timed_count];
+        return;
+    }
 }
 
 static bool sync_poll(void *ctx, uint64_t *token, enum err *outcome)
@@ -152,6 +181,7 @@ static bool sync_poll(void *ctx, uint64_t *token, enum err *outcome)
     int error;
     if (!fs_sync_poll(fs->sync, token, &error))
         return false;
+    count_time(fs, *token);
     *outcome = error == 0 ? ERR_OK : ERR_IO;
     if (error != 0)
         fs->error = error;
@@ -371,4 +401,9 @@ const char *fs_posix_sync_text(const struct fs_posix *fs)
 int fs_posix_wake_fd(const struct fs_posix *fs)
 {
     return fs_sync_wake_fd(fs->sync);
+}
+
+const struct histogram *fs_posix_log_syncs(const struct fs_posix *fs)
+{
+    return &fs->log_syncs;
 }

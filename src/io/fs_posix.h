@@ -8,6 +8,7 @@
 #define IO_FS_POSIX_H
 
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "storage/fs.h"
 
 struct fs_posix;
@@ -30,5 +31,8 @@ struct fs fs_posix_fs(struct fs_posix *fs);
 const char *fs_posix_sync_text(const struct fs_posix *fs);
 /* Becomes readable when a sync has finished (sync_poll drains it); -1 if syncs are inline. */
 int fs_posix_wake_fd(const struct fs_posix *fs);
+/* How long the syncs of the log (files in "wal/") took, from their start until they were seen to be
+ * done; valid until fs_posix_close. */
+const struct histogram *fs_posix_log_syncs(const struct fs_posix *fs);
 
 #endif

@@ -65,6 +65,38 @@ static void release(struct http_stream *stream)
     mem_free(stream);
 }
 
+static bool is_version_10(const struct evhttp_request *request)
+{
+    return request->major == 1 && request->minor == 0;
+}
+
+/* evhttp ends a connection whose client will send nothing more, though it may still read. What is
+ * to be said goes out at once, or not at all: only behind a whole answer so far. */
+static void say_farewell(struct http_stream *stream)
+{
+    struct bufferevent *bev = stream->conn->bev;
+    bool can = stream->head_sent && !stream->is_told && !stream->is_websocket &&
+               !is_version_10(stream->request) &&
+               evbuffer_get_length(bufferevent_get_output(bev)) == 0;
+    int fd = bufferevent_getfd(bev);
+    if (!can || fd < 0)
+        return;
+    struct evbuffer *words = evbuffer_new();
+    struct evbuffer *chunk = evbuffer_new();
+    ASSERT_MSG(words != NULL && chunk != NULL, "out of memory");
+    api_stream_farewell(stream->owner->api, stream->token, words);
+    size_t len = evbuffer_get_length(words);
+    if (len > 0) {
+        ASSERT(evbuffer_add_printf(chunk, "%zx\r\n", len) > 0);
+        ASSERT(evbuffer_add_buffer(chunk, words) == 0);
+        ASSERT(evbuffer_add_printf(chunk, "\r\n0\r\n\r\n") > 0);
+        len = evbuffer_get_length(chunk);
+        (void)send(fd, evbuffer_pullup(chunk, -1), len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    evbuffer_free(words);
+    evbuffer_free(chunk);
+}
+
 /* The connection is being freed. evhttp has let go of a request that is not answered: it must be
  * answered then, later, to be freed. One that it still holds it frees by itself. */
 static void on_closed(void *arg, uint64_t token)
@@ -72,6 +104,7 @@ static void on_closed(void *arg, uint64_t token)
     struct http_streams *streams = arg;
     struct http_stream *stream = find(streams, token);
     ASSERT(stream != NULL);
+    say_farewell(stream);
     tell_api(stream);
     stream->conn = NULL;
     if (evhttp_request_get_connection(stream->request) == NULL)
@@ -91,11 +124,6 @@ static void free_over(struct http_streams *streams)
 }
 
 /* ---- plain HTTP ------------------------------------------------------------------------------ */
-
-static bool is_version_10(const struct evhttp_request *request)
-{
-    return request->major == 1 && request->minor == 0;
-}
 
 void http_stream_put_head(struct evhttp_request *request, const struct api_response *response)
 {

@@ -228,6 +228,15 @@ class Recorder:
 
     # ---- requests ----
 
+    def settle(self, after, seconds=5):
+        """Waits until the store is that many revisions after the scenario's begin."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            got = self.raw("kv/range", b'{"key":"AA=="}', record=False)
+            if int(json.loads(got[1])["header"]["revision"]) >= self.rev(after):
+                return
+            time.sleep(0.02)
+
     def rev(self, after):
         """The revision that many after the scenario's begin."""
         return self.base + after
@@ -372,7 +381,7 @@ class Recorder:
         if name in ("ID", "lease"):
             return self.lease(value)
         if name == "errors":
-            return re.sub(r"\d{3,}", "<member>", value)
+            return re.sub(r"(memberID:)\d+|\d{3,}", lambda m: (m[1] or "") + "<member>", value)
         if name in SOME:
             return SOME[name] if isinstance(value, str) else "number " + SOME[name]
         if name in ("key", "value", "keys", "range_end", "name") and isinstance(value, str):

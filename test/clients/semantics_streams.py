@@ -398,6 +398,8 @@ def scenario_election(c):
     c.call("lease/revoke", {"ID": two})
     for path in ("campaign", "proclaim", "leader", "resign"):
         c.call("election/" + path, {}, seconds=1)
+        if path == "campaign":
+            c.settle(8)  # who waited has gone, which is noticed in its own time
     c.call("election/campaign", {"name": name, "lease": 99, "value": b64("x")})
     c.call("election/leader", {"name": name})
     c.call("lease/revoke", {"ID": one})

@@ -379,6 +379,11 @@ def test_metrics_have_etcds_names():
                      "etcd_debugging_mvcc_keys_total 1", 'etcd_server_version{server_version="3.4.23"} 1',
                      'etcd_cluster_version{cluster_version="3.4"} 1'):
             assert "\n%s\n" % line in "\n" + text, line
+        name = "etcd_disk_wal_fsync_duration_seconds"
+        figures = dict(line.rsplit(" ", 1) for line in text.split("\n") if line.startswith(name))
+        counts = [int(v) for k, v in figures.items() if "_bucket" in k]
+        assert len(counts) == 15 and counts == sorted(counts), counts
+        assert 0 < counts[-1] == int(figures[name + "_count"]) and float(figures[name + "_sum"]) > 0, figures
 
 
 if __name__ == "__main__":

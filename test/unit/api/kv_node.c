@@ -53,6 +53,13 @@ uint64_t kv_node_put(const char *key, const char *value)
     return result.revision;
 }
 
+void kv_node_alarm(enum kv_alarm_kind kind, bool raise)
+{
+    struct kv_command command = {
+        .type = KV_COMMAND_ALARM, .raise = raise, .alarm = {.member = 1, .kind = kind}};
+    ASSERT(apply(&command, false).status == KV_OK);
+}
+
 void kv_node_compact(uint64_t revision)
 {
     struct kv_command command = {.type = KV_COMMAND_COMPACT, .number = revision};
@@ -94,6 +101,8 @@ void node_write(struct node *node, uint64_t token, const struct kv_command *comm
     result->kv = apply(command, want_replies);
     result->term = 1;
     result->index = kv_node.writes;
+    if (kv_node.alarm_after > 0 && --kv_node.alarm_after == 0)
+        kv_node_alarm(KV_ALARM_NO_SPACE, true);
 }
 
 void node_read(struct node *node, uint64_t token, uint64_t now_ms)

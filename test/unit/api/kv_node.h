@@ -14,6 +14,7 @@ struct kv_node {
     char address[300];
     bool stay_learner;
     size_t writes;
+    size_t alarm_after; /* so many writes more, then NOSPACE is raised; 0: never */
     size_t fail_after; /* so many writes more are done, then all are NODE_UNKNOWN; 0: never */
     enum node_life life;
     const char *room; /* its level; NULL: good */
@@ -25,6 +26,7 @@ void kv_node_reset(void);
 /* Applies one put by itself; its revision. value NULL: a delete. */
 uint64_t kv_node_put(const char *key, const char *value);
 void kv_node_compact(uint64_t revision);
+void kv_node_alarm(enum kv_alarm_kind kind, bool raise); /* of member 1 */
 /* A snapshot with the same content replaces the store. */
 void kv_node_replace(void);
 

@@ -317,6 +317,126 @@ static void test_rest_bulk_of_nothing_good(void **state)
     assert_int_equal(answer.status, 400);
 }
 
+static const struct api_header load_key = {"Idempotency-Key", "load"};
+
+/* Lines that are right, then as many wrong ones as fill a batch and more. */
+static char *right_then_wrong(size_t right, size_t wrong)
+{
+    struct buf text = {0};
+    char *lines_of = many_lines(right);
+    buf_add(&text, lines_of, strlen(lines_of));
+    for (size_t i = 0; i < wrong; i++)
+        buf_printf(&text, "wrong\n");
+    mem_free(lines_of);
+    (void)buf_str(&text);
+    return (char *)text.data;
+}
+
+static void test_rest_bulk_with_a_wrong_tail_is_known_by_its_key(void **state)
+{
+    (void)state;
+    static const size_t tails[] = {0, 1, 3000};
+    char *text = right_then_wrong(2048, 3000); /* the first batch is full */
+    ask_with(API_POST, "/kv/", text, &load_key);
+    expect("{\"applied\":2048,\"failed\":3000,\"revision\":2049}\n");
+    assert_true(count_lines() == 2048 + 3000 + 1);
+    ask(API_GET, "/tx/load", "");
+    assert_int_equal(answer.status, 200);
+    expect("\"state\":\"committed\"");
+    ask_with(API_POST, "/kv/", text, &load_key); /* does nothing, and tells the same */
+    expect("{\"line\":2048,\"replayed\":true}\n{\"line\":2049,\"error\":");
+    expect("{\"applied\":2048,\"failed\":3000,\"revision\":2049}\n");
+    assert_true(kv_revision(kv_node.kv) == 2049);
+    mem_free(text);
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "t%zu", i);
+        struct api_header header = {"Idempotency-Key", name};
+        text = right_then_wrong(3, tails[i]);
+        ask_with(API_POST, "/kv/", text, &header);
+        (void)snprintf(name, sizeof name, "/tx/t%zu", i);
+        ask(API_GET, name, "");
+        assert_int_equal(answer.status, 200);
+        mem_free(text);
+    }
+}
+
+static void test_rest_bulk_of_nothing_good_leaves_its_key_free(void **state)
+{
+    (void)state;
+    ask_with(API_POST, "/kv/", "wrong\n", &load_key);
+    ask(API_GET, "/tx/load", "");
+    assert_int_equal(answer.status, 404);
+    ask_with(API_POST, "/kv/", "{\"key\":\"a\",\"value\":\"1\"}", &load_key);
+    expect("{\"applied\":1,\"failed\":0,\"revision\":2}\n");
+}
+
+/* ---- alarms ---------------------------------------------------------------------------------- */
+
+static void expect_no_room(enum api_method method, const char *target, const char *text)
+{
+    ask(method, target, text);
+    assert_int_equal(answer.status, 507);
+    expect("certainly not done: the alarm NOSPACE is raised");
+    expect("\"code\":\"no_room\"");
+}
+
+static void test_rest_growth_is_refused_while_no_space_is_raised(void **state)
+{
+    (void)state;
+    struct api_header key = {"Idempotency-Key", "once"};
+    put_many(3);
+    ask_with(API_PUT, "/kv/once", "1", &key);
+    kv_node_alarm(KV_ALARM_NO_SPACE, true);
+    size_t writes = kv_node.writes;
+    expect_no_room(API_PUT, "/kv/a", "1");
+    expect_no_room(API_PUT, "/kv/a?ttl=9", "1");
+    expect_no_room(API_POST, "/leases", "{\"ttl\":9}");
+    expect_no_room(API_POST, "/txn", "{\"then\":[{\"put\":{\"key\":\"a\",\"value\":\"1\"}}]}");
+    expect_no_room(API_POST, "/kv/", "{\"key\":\"a\",\"value\":\"1\"}\n");
+    assert_true(kv_node.writes == writes);
+    ask_with(API_PUT, "/kv/once", "1", &key); /* was done before */
+    assert_int_equal(answer.status, 204);
+    ask(API_GET, "/kv/once", "");
+    assert_int_equal(answer.status, 200);
+    ask(API_DELETE, "/kv/once", "");
+    assert_int_equal(answer.status, 204);
+    ask(API_POST, "/txn", "{\"then\":[{\"delete\":{\"key\":\"a\"}}]}");
+    assert_int_equal(answer.status, 200);
+    ask(API_POST, "/kv/", "{\"key\":\"k\",\"delete\":true}\n");
+    assert_int_equal(answer.status, 200);
+    ask(API_DELETE, "/kv/?prefix=k", "");
+    assert_int_equal(answer.status, 200);
+    kv_node_alarm(KV_ALARM_NO_SPACE, false);
+    ask(API_PUT, "/kv/a", "1");
+    assert_int_equal(answer.status, 204);
+}
+
+static void test_rest_nothing_is_written_while_corrupt_is_raised(void **state)
+{
+    (void)state;
+    put_many(1);
+    kv_node_alarm(KV_ALARM_CORRUPT, true);
+    ask(API_DELETE, "/kv/?prefix=k", "");
+    assert_int_equal(answer.status, 409);
+    expect("the alarm CORRUPT is raised");
+    ask(API_GET, "/kv/?prefix=k", "");
+    assert_int_equal(answer.status, 200);
+}
+
+static void test_rest_bulk_stops_where_an_alarm_is_raised(void **state)
+{
+    (void)state;
+    char *text = many_lines(5000);
+    kv_node.alarm_after = 2;
+    ask(API_POST, "/kv/", text);
+    assert_int_equal(answer.status, 200);
+    assert_true(kv_node.writes == 2 && count_lines() == 4097);
+    expect("{\"applied\":4096,\"failed\":0,\"error\":\"the lines from here on are certainly not "
+           "done");
+    mem_free(text);
+}
+
 static void test_rest_leases_are_listed_in_pages(void **state)
 {
     (void)state;
@@ -395,6 +515,11 @@ int main(void)
         TEST(test_rest_bulk_goes_in_batches),
         TEST(test_rest_bulk_that_breaks_off_says_where),
         TEST(test_rest_bulk_of_nothing_good),
+        TEST(test_rest_bulk_with_a_wrong_tail_is_known_by_its_key),
+        TEST(test_rest_bulk_of_nothing_good_leaves_its_key_free),
+        TEST(test_rest_growth_is_refused_while_no_space_is_raised),
+        TEST(test_rest_nothing_is_written_while_corrupt_is_raised),
+        TEST(test_rest_bulk_stops_where_an_alarm_is_raised),
         TEST(test_rest_leases_are_listed_in_pages),
         TEST(test_rest_members_reach_the_node),
         TEST(test_rest_events_are_sent_when_something_changes),

@@ -12,9 +12,10 @@ struct fake_api {
     uint64_t gone_token; /* the last time */
     size_t unsent;       /* as last told */
     size_t unsent_calls;
-    size_t inputs;    /* messages */
-    char input[256];  /* the last one */
-    size_t input_len; /* of it, as a whole */
+    size_t inputs;        /* messages */
+    char input[256];      /* the last one */
+    size_t input_len;     /* of it, as a whole */
+    const char *farewell; /* of every stream; NULL: none */
 };
 extern struct fake_api fake_api;
 

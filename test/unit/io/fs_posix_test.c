@@ -227,6 +227,34 @@ static void test_fs_posix_sync_reports_once_and_drains_its_descriptor(void **sta
     f->fs.ops->close(f->fs.ctx, file);
 }
 
+static uint64_t log_syncs(const struct fixture *f)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+        count += fs_posix_log_syncs(f->posix)->counts[i];
+    return count;
+}
+
+static void test_fs_posix_times_the_syncs_of_the_log_only(void **state)
+{
+    struct fixture *f = *state;
+    struct fs_file *segment = make_file(f, "wal/a");
+    struct fs_file *other = make_file(f, "other");
+    uint64_t token = 0;
+    assert_true(log_syncs(f) == 0);
+    assert_int_equal(f->fs.ops->sync_start(f->fs.ctx, segment, 1), ERR_OK);
+    assert_true(log_syncs(f) == 0);
+    assert_int_equal(wait_sync(f, &token), ERR_OK);
+    assert_true(log_syncs(f) == 1);
+    assert_int_equal(f->fs.ops->sync_start(f->fs.ctx, other, 2), ERR_OK);
+    assert_int_equal(wait_sync(f, &token), ERR_OK);
+    assert_true(log_syncs(f) == 1);
+    assert_true(fs_posix_log_syncs(f->posix)->sum_us > 0);
+    f->fs.ops->close(f->fs.ctx, segment);
+    f->fs.ops->close(f->fs.ctx, other);
+    assert_int_equal(f->fs.ops->remove(f->fs.ctx, "other"), ERR_OK);
+}
+
 static void test_fs_posix_two_syncs_at_once_both_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -439,6 +467,7 @@ int main(void)
         INLINE(test_fs_posix_want_of_room_is_told_from_other_errors),
         INLINE(test_fs_posix_names_move_and_go),
         INLINE(test_fs_posix_sync_reports_once_and_drains_its_descriptor),
+        INLINE(test_fs_posix_times_the_syncs_of_the_log_only),
         RING(test_fs_posix_sync_reports_once_and_drains_its_descriptor),
         INLINE(test_fs_posix_two_syncs_at_once_both_come_back),
         RING(test_fs_posix_two_syncs_at_once_both_come_back),

@@ -145,6 +145,35 @@ static void test_stream_of_half_closed_client_ends(void **state)
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
     wait_for_gone(1);
     (void)expect_close(fd);
+    assert_non_null(strstr(got, "one\n\r\n"));
+    assert_null(strstr(got, "\r\n0\r\n")); /* it is cut, and must not look complete */
+}
+
+static void test_stream_of_half_closed_client_ends_with_a_farewell(void **state)
+{
+    (void)state;
+    int fd = begin(GET_STREAM);
+    fake_api.farewell = "bye";
+    push("one\n");
+    expect(fd, "one\n");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    wait_for_gone(1);
+    (void)expect_close(fd);
+    assert_non_null(strstr(got, "4\r\none\n\r\n3\r\nbye\r\n0\r\n\r\n"));
+}
+
+static void test_stream_without_a_head_has_no_farewell(void **state)
+{
+    (void)state;
+    int fd = begin(GET_STREAM);
+    fake_api.farewell = "bye";
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    turns(20);
+    (void)get_some(fd);
+    assert_true(got_len == 0);
+    push("one\n"); /* now its end is noticed */
+    wait_for_gone(1);
+    (void)expect_close(fd);
 }
 
 static void test_request_behind_a_stream_waits_for_its_end(void **state)
@@ -393,6 +422,8 @@ int main(void)
         TEST(test_stream_whose_client_vanishes_is_told),
         TEST(test_stream_whose_client_vanished_before_the_head_is_told),
         TEST(test_stream_of_half_closed_client_ends),
+        TEST(test_stream_of_half_closed_client_ends_with_a_farewell),
+        TEST(test_stream_without_a_head_has_no_farewell),
         TEST(test_request_behind_a_stream_waits_for_its_end),
         TEST_WITH(test_silent_stream_outlives_the_idle_timeout, setup_short_idle),
         TEST_WITH(test_client_that_does_not_read_is_told_of_and_ends_late, setup_short_idle),

@@ -1,0 +1,22 @@
+"""What a real etcd answered to more than a thousand requests (test/clients), asked of floe again."""
+import json
+import os
+import sys
+
+from harness import main
+
+CLIENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../clients")
+sys.path.insert(0, CLIENTS)
+import compare  # noqa: E402
+
+
+def test_floe_answers_as_etcd_did():
+    with open(os.path.join(CLIENTS, "etcd-3.4.23.json")) as file:
+        old = json.load(file)
+    steps = sum(map(len, old.values()))
+    assert steps >= 1311, steps
+    assert compare.report(compare.differences(old, compare.on_server("floe", 0, "")), steps) == 0
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
