@@ -62,8 +62,8 @@
  *   in the new one, but it is read, and NEXT is written then. If a later record says that it was
  *   durable, or if it is broken: damage as anywhere.
  * - NEXT, and no segment of that number: somebody has deleted it, no crash does; ERR_CORRUPT with
- *   the name of the file that is missing, whatever younger ones are there. The same for anything
- *   but zeros (or what is left of an older segment) behind NEXT.
+ *   the name of the file that is missing, whatever younger ones are there. So is one that does not
+ *   stand just behind NEXT, and anything but zeros (or what is left of an older segment) behind it.
  * - A segment shorter than its head says, of which a record says that a sync of it had returned:
  *   the end was cut off later, which no crash does; ERR_CORRUPT, even where only zeros are missing.
  *   A NEXT that leads to it says so, too. A crash before that sync leaves any length: a torn tail.

@@ -120,6 +120,28 @@ def test_damaged_snapshot_falls_back_and_two_damaged_ones_are_refused():
         assert newest in snapshots() and all(os.path.basename(path) in line for path in snapshots()), line
 
 
+def test_deleted_log_is_refused_and_put_back_it_starts():
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        for i in range(60):  # more than the first segment takes
+            assert n.put("k%d" % i, b"%d" % i + b"x" * 100000).status == 204
+        n.kill()
+        names = sorted(glob.glob(os.path.join(n.dir, "wal", "*.wal")))
+        assert len(names) == 2
+        for path, says in ((names[-1], r"%s: missing: .*%s says at offset \d+.*good up to index \d+" %
+                            tuple(map(os.path.basename, names[::-1]))),
+                           (os.path.join(n.dir, "wal"), r"wal/ is missing or empty, but there is the file HAS_LOG")):
+            os.rename(path, os.path.join(n.dir, "taken"))
+            for _ in range(2):
+                n.start(wait=False)
+                assert n.wait_exit(5) == 3
+                last = [line for line in n.log().splitlines() if "cannot start" in line][-1]
+                assert re.search(says, last), last
+            os.rename(os.path.join(n.dir, "taken"), path)
+        n.start()
+        assert all(n.get("k%d" % i).body == b"%d" % i + b"x" * 100000 for i in range(60))
+
+
 def test_reseed_goes_on_after_a_kill_and_after_the_directory_is_gone():
     with Cluster() as c:
         c.start()

@@ -231,6 +231,34 @@ static void test_wal_closing_record_of_another_segment_is_refused(void **state)
     assert_refused(f, "a closing record that cannot be");
 }
 
+/* Records that go missing between a closing record and what it leads to: there is no such place. */
+static void test_wal_segment_of_another_place_behind_a_closing_record_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    for (int way = -1; way <= 1; way++) {
+        (void)fill_segments(f, 3);
+        assert_int_equal(wal_sync_now(f->wal), ERR_OK);
+        size_t size;
+        uint8_t *data = mem_fs_content(f->disk, path_of(3), &size);
+        struct wal_view view;
+        struct wal_head head;
+        assert_int_equal(wal_record_get(data, size, 4096, &view), ERR_OK);
+        assert_int_equal(wal_record_get_head(&view, &head), ERR_OK);
+        struct buf moved = {0};
+        wal_record_put_head(&moved, view.position + (uint64_t)(way * 50), view.durable - 50,
+                            &head);
+        memset(data + moved.len, 0, size - moved.len);
+        memcpy(data, moved.data, moved.len);
+        buf_deinit(&moved);
+        if (way == 0)
+            fixture_reopen(f);
+        else
+            assert_refused(f, "wal/0000000000000003.wal: damaged at offset 0: it does not continue");
+        (void)fixture_teardown(state);
+        (void)fixture_setup_small(state);
+    }
+}
+
 /* ---- logs without it ------------------------------------------------------------------------- */
 
 /* Two segments as they were before there was a closing record; the first one is full. */
@@ -309,6 +337,7 @@ int main(void)
         SMALL(test_wal_every_byte_of_a_closing_record_is_guarded),
         SMALL(test_wal_bytes_behind_a_closing_record_are_damage),
         SMALL(test_wal_closing_record_of_another_segment_is_refused),
+        SMALL(test_wal_segment_of_another_place_behind_a_closing_record_is_refused),
         SMALL(test_wal_log_without_closing_records_is_read),
         SMALL(test_wal_full_segment_of_an_earlier_version_goes_without),
     };
