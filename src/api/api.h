@@ -89,9 +89,14 @@ void api_stream_unsent(struct api *api, uint64_t token, size_t bytes);
 /* A whole message has come over a WebSocket; text borrowed. */
 void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
                       uint64_t now_ms);
-/* The client sends nothing more, and so ends its stream, but perhaps still reads: what it is to be
- * told, to be called before api_stream_gone; *out stays empty if that is nothing. */
-void api_stream_farewell(struct api *api, uint64_t token, struct evbuffer *out);
+enum api_leaving {
+    API_CLIENT_LEAVES, /* it sends nothing more, and so ends its stream, but perhaps still reads */
+    API_WE_LEAVE,      /* the server stops */
+};
+/* What the client of a stream is to be told before api_stream_gone. false: this stream must not
+ * look as if it had come to its end, and *out stays empty. */
+bool api_stream_farewell(struct api *api, uint64_t token, enum api_leaving why,
+                         struct evbuffer *out);
 /* The client has gone, or no longer sends or reads: no chunk for this token any more. */
 void api_stream_gone(struct api *api, uint64_t token);
 /* When there are chunks to be made though nothing has happened (heartbeats, slices of long

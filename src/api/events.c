@@ -143,7 +143,8 @@ static void free_listener(struct api *api, struct api_stream *stream)
     mem_free(listener);
 }
 
-static const struct api_stream_ops listener_ops = {.next = next_events, .free = free_listener};
+static const struct api_stream_ops listener_ops = {
+    .next = next_events, .free = free_listener, .farewell = api_stream_silent_farewell};
 
 bool api_events_handle(struct api *api, struct api_call *call, struct api_response *out)
 {

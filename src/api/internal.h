@@ -95,6 +95,8 @@ void api_respond_kv_status(struct api_response *out, enum kv_status status, cons
 void api_kv_problem(struct api_problem *problem, enum kv_status status, const struct kv *kv);
 /* X-Floe-Revision, and where in the log it stands. */
 void api_respond_written(struct api_response *out, const struct node_result *result);
+/* How old what is answered may be; UINT64_MAX: not known. */
+void api_respond_age(struct api_response *out, uint64_t age_ms);
 /* Another Content-Type for what api_respond_json has made. */
 void api_respond_retype(struct api_response *out, const char *content_type);
 /* A response whose body is streamed: 200 and its type. */

@@ -322,10 +322,7 @@ static bool handle_read(struct api *api, struct api_call *call, const struct api
     *at_once = is_stale && may_read_here(api, call, max_ms, &age_ms);
     if (*at_once) {
         read_key(api, &call->target.key, revision, &conditions, out);
-        if (age_ms != UINT64_MAX)
-            api_respond_header(out, "X-Floe-Age", "%" PRIu64, age_ms);
-        else
-            api_respond_header(out, "X-Floe-Age", "unknown");
+        api_respond_age(out, age_ms);
         return true;
     }
     struct api_pending *pending = api_pending_add(api, call, on_read);

@@ -262,8 +262,7 @@ static bool list(struct api *api, struct api_call *call, const struct api_params
     if (*at_once) {
         start(api, call->token, asked, call->now_ms, out);
         free_asked(asked);
-        if (age_ms != UINT64_MAX)
-            api_respond_header(out, "X-Floe-Age", "%" PRIu64, age_ms);
+        api_respond_age(out, age_ms);
         return true;
     }
     struct api_pending *pending = api_pending_add(api, call, on_read);

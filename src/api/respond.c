@@ -202,6 +202,14 @@ void api_respond_written(struct api_response *out, const struct node_result *res
     api_respond_position(out, result);
 }
 
+void api_respond_age(struct api_response *out, uint64_t age_ms)
+{
+    if (age_ms != UINT64_MAX)
+        api_respond_header(out, "X-Floe-Age", "%" PRIu64, age_ms);
+    else
+        api_respond_header(out, "X-Floe-Age", "unknown");
+}
+
 void api_respond_stream(struct api_response *out, const char *content_type)
 {
     out->status = 200;

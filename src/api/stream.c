@@ -93,11 +93,22 @@ void api_streams_deinit(struct api *api)
 
 /* ---- from io --------------------------------------------------------------------------------- */
 
-void api_stream_farewell(struct api *api, uint64_t token, struct evbuffer *out)
+bool api_stream_farewell(struct api *api, uint64_t token, enum api_leaving why,
+                         struct evbuffer *out)
 {
     struct api_stream *stream = find(api, token);
-    if (stream != NULL && stream->ops->farewell != NULL)
-        stream->ops->farewell(stream, out);
+    if (stream == NULL || stream->ops->farewell == NULL)
+        return false;
+    stream->ops->farewell(stream, why, out);
+    return true;
+}
+
+void api_stream_silent_farewell(struct api_stream *stream, enum api_leaving why,
+                                struct evbuffer *out)
+{
+    (void)stream;
+    (void)why;
+    (void)out;
 }
 
 void api_stream_gone(struct api *api, uint64_t token)

@@ -34,8 +34,9 @@ struct api_stream_ops {
                   uint64_t now_ms);
     /* It is over, by itself or because the client has gone. */
     void (*free)(struct api *api, struct api_stream *stream);
-    /* The last chunk for a client that has ended the stream; NULL: there is none. */
-    void (*farewell)(struct api_stream *stream, struct evbuffer *out);
+    /* Adds the last chunk of a stream that has no end of its own; NULL: it has one, which now will
+     * not come. */
+    void (*farewell)(struct api_stream *stream, enum api_leaving why, struct evbuffer *out);
 };
 
 /* To be the first member of the handler's own struct. */
@@ -71,5 +72,8 @@ void api_stream_add(struct api *api, struct api_stream *stream, uint64_t token,
                     const struct api_stream_ops *ops, uint64_t now_ms);
 /* There may be something to be sent now. */
 void api_stream_wake(struct api *api, struct api_stream *stream);
+/* ops.farewell without a word. */
+void api_stream_silent_farewell(struct api_stream *stream, enum api_leaving why,
+                                struct evbuffer *out);
 
 #endif

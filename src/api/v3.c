@@ -87,7 +87,7 @@ static enum api_made stream_next(struct api *api, struct api_stream *stream, str
 static void stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
                          size_t len, uint64_t now_ms);
 static void stream_free(struct api *api, struct api_stream *stream);
-static void stream_farewell(struct api_stream *stream, struct evbuffer *out);
+static void stream_farewell(struct api_stream *stream, enum api_leaving why, struct evbuffer *out);
 
 static const struct api_stream_ops stream_ops = {stream_next, stream_input, stream_free,
                                                  stream_farewell};
@@ -284,11 +284,12 @@ static void stream_free(struct api *api, struct api_stream *stream)
     gone(api, (struct v3_call *)stream, api->v3->now_ms);
 }
 
-static void stream_farewell(struct api_stream *stream, struct evbuffer *out)
+static void stream_farewell(struct api_stream *stream, enum api_leaving why, struct evbuffer *out)
 {
+    enum v3_error error = why == API_WE_LEAVE ? V3_STOPPED : V3_CANCELED;
     struct v3_call *call = (struct v3_call *)stream;
     struct buf text = {0};
-    put_error(&text, true, v3_error_code(V3_CANCELED), v3_error_text(V3_CANCELED));
+    put_error(&text, true, v3_error_code(error), v3_error_text(error));
     if (!call->is_over)
         ASSERT(evbuffer_add(out, text.data, text.len) == 0);
     buf_deinit(&text);

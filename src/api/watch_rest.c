@@ -120,7 +120,8 @@ static void free_watch(struct api *api, struct api_stream *stream)
     mem_free(watch);
 }
 
-static const struct api_stream_ops watch_ops = {.next = next_events, .free = free_watch};
+static const struct api_stream_ops watch_ops = {
+    .next = next_events, .free = free_watch, .farewell = api_stream_silent_farewell};
 
 static void on_wake(void *arg)
 {

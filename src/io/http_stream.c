@@ -17,6 +17,7 @@
 
 #define INPUT_BYTES (64u << 10)  /* that a client may send ahead */
 #define OUTPUT_BYTES (64u << 10) /* over it pings are not answered */
+#define UNSENT_BYTES (64u << 10) /* that the system may hold besides what is on its way */
 #define CLOSE_MS 2000            /* for the other side to close a WebSocket, too */
 
 struct http_stream {
@@ -84,12 +85,13 @@ static void say_farewell(struct http_stream *stream)
     struct evbuffer *words = evbuffer_new();
     struct evbuffer *chunk = evbuffer_new();
     ASSERT_MSG(words != NULL && chunk != NULL, "out of memory");
-    api_stream_farewell(stream->owner->api, stream->token, words);
+    bool may = api_stream_farewell(stream->owner->api, stream->token, API_CLIENT_LEAVES, words);
     size_t len = evbuffer_get_length(words);
-    if (len > 0) {
-        ASSERT(evbuffer_add_printf(chunk, "%zx\r\n", len) > 0);
+    if (may) {
+        if (len > 0)
+            ASSERT(evbuffer_add_printf(chunk, "%zx\r\n", len) > 0);
         ASSERT(evbuffer_add_buffer(chunk, words) == 0);
-        ASSERT(evbuffer_add_printf(chunk, "\r\n0\r\n\r\n") > 0);
+        ASSERT(evbuffer_add_printf(chunk, "%s0\r\n\r\n", len > 0 ? "\r\n" : "") > 0);
         len = evbuffer_get_length(chunk);
         (void)send(fd, evbuffer_pullup(chunk, -1), len, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
@@ -367,6 +369,9 @@ static void set_connection(struct http_stream *stream)
     unsigned timeout_ms = idle_ms;
     if (fd >= 0)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    unsigned unsent = UNSENT_BYTES;
+    if (fd >= 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     stream->conn->is_stream = true;
     stream->conn->stream_token = stream->token;
 }
@@ -457,6 +462,23 @@ void http_streams_scan(struct http_streams *streams, uint64_t now_ms)
     }
 }
 
+/* A stream without an end of its own is told that it is over; an answer that is cut must not look
+ * complete. */
+static void stop_plain(struct http_stream *stream)
+{
+    struct api *api = stream->owner->api;
+    struct http_conn *conn = stream->conn;
+    struct api_chunk end = {.token = stream->token, .data = evbuffer_new(), .last = true};
+    ASSERT_MSG(end.data != NULL, "out of memory");
+    bool may = api_stream_farewell(api, stream->token, API_WE_LEAVE, end.data);
+    tell_api(stream);
+    if (may)
+        send_chunk(stream, &end);
+    else
+        http_conns_cut(conn);
+    evbuffer_free(end.data);
+}
+
 void http_streams_stop(struct http_streams *streams, uint64_t now_ms)
 {
     struct http_stream *stream;
@@ -466,11 +488,10 @@ void http_streams_stop(struct http_streams *streams, uint64_t now_ms)
     {
         if (stream->conn == NULL)
             continue; /* in over */
-        tell_api(stream);
         if (stream->is_websocket)
             close_websocket(stream, WEBSOCKET_GOING_AWAY, now_ms);
         else
-            http_conns_cut(stream->conn); /* an answer that is cut must not look complete */
+            stop_plain(stream);
     }
 }
 

@@ -469,6 +469,29 @@ def test_watch_of_http_1_0_and_of_a_stopping_server():
             pass
 
 
+def test_streams_end_as_a_whole_when_the_server_stops():
+    import socket
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        create = b'{"create_request":{"key":"YQ=="}}'
+        asked = (b"GET /kv/a?watch HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
+                 b"POST /v3/watch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(create) + create)
+        sockets = []
+        for request in asked:
+            s = socket.create_connection(("127.0.0.1", n.http_port), 10)
+            s.sendall(request)
+            assert b"200 OK" in s.recv(1000)
+            sockets.append(s)
+        status, seconds = n.terminate()
+        assert status == 0 and seconds < 3
+        for s in sockets:
+            text = b""
+            while more := s.recv(10000):
+                text += more
+            assert text.endswith(b"0\r\n\r\n"), text
+        assert b'"grpc_code":14' in text and b"server stopped" in text
+
+
 # ---- the cluster -----------------------------------------------------------------------------------
 
 def test_members_are_managed_in_json():

@@ -125,12 +125,14 @@ void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size
     fake_api.inputs++;
 }
 
-void api_stream_farewell(struct api *api, uint64_t token, struct evbuffer *out)
+bool api_stream_farewell(struct api *api, uint64_t token, enum api_leaving why,
+                         struct evbuffer *out)
 {
-    (void)api, (void)token;
-    ASSERT(fake_api.gone == 0);
-    if (fake_api.farewell != NULL)
-        ASSERT(evbuffer_add(out, fake_api.farewell, strlen(fake_api.farewell)) == 0);
+    (void)api, (void)token, (void)why;
+    if (fake_api.farewell == NULL)
+        return false;
+    ASSERT(evbuffer_add(out, fake_api.farewell, strlen(fake_api.farewell)) == 0);
+    return true;
 }
 
 void api_stream_gone(struct api *api, uint64_t token)

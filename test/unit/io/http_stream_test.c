@@ -259,6 +259,24 @@ static void test_stopping_ends_streams(void **state)
     expect_no_connections();
 }
 
+/* What has no end of its own ends as a whole; who has not read everything gets that, too. */
+static void test_stopping_says_farewell(void **state)
+{
+    (void)state;
+    int fd = begin(GET_STREAM);
+    push("one\n");
+    expect(fd, "one\n");
+    int early = begin(GET_STREAM);
+    fake_api.farewell = "bye";
+    http_server_stop_accepting(server);
+    assert_true(fake_api.gone == 2);
+    (void)expect_close(fd);
+    assert_non_null(strstr(got, "3\r\nbye\r\n0\r\n\r\n"));
+    (void)expect_close(early);
+    assert_non_null(strstr(got, "\r\n\r\n3\r\nbye\r\n0\r\n\r\n"));
+    expect_no_connections();
+}
+
 static void test_server_is_freed_with_open_streams(void **state)
 {
     (void)state;
@@ -429,6 +447,7 @@ int main(void)
         TEST_WITH(test_client_that_does_not_read_is_told_of_and_ends_late, setup_short_idle),
         TEST_WITH(test_client_that_reads_slowly_is_kept, setup_quick_pace),
         TEST(test_stopping_ends_streams),
+        TEST(test_stopping_says_farewell),
         TEST(test_server_is_freed_with_open_streams),
         TEST(test_websocket_passes_messages_both_ways),
         TEST(test_websocket_frame_that_came_with_the_request_is_read),
