@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { QUIET_MS = 3000, ROUND_PAUSE_MS = 200 };
+/* A node that has no leader says so after 5 s: that is to be heard. */
+enum { QUIET_MS = 6000, ROUND_PAUSE_MS = 200 };
 
 struct ctl_client {
     struct event_base *base;

@@ -119,7 +119,7 @@ static void print_member(const struct ctl *ctl, const json_t *member)
     bool learner = json_is_true(json_object_get(member, "learner"));
     (void)printf("%-5" PRIu64 " %-12s %-8s %-28s %s\n", report_number(member, "id"),
                  text_of(member, "name"), learner ? "learner" : "voter",
-                 text_of(member, "peer_url"), text_of(member, "client_url"));
+                 text_of(member, "peer_address"), text_of(member, "http_address"));
 }
 
 int command_member_list(struct ctl *ctl)
@@ -132,7 +132,7 @@ int command_member_list(struct ctl *ctl)
         json_t *body = report_parse(&response.body);
         const json_t *members = json_object_get(body, "members");
         if (!ctl->args->json)
-            (void)printf("%-5s %-12s %-8s %-28s %s\n", "ID", "NAME", "KIND", "PEERS", "CLIENTS");
+            (void)printf("%-5s %-12s %-8s %-28s %s\n", "ID", "NAME", "KIND", "PEER", "HTTP");
         for (size_t i = 0; i < json_array_size(members); i++)
             print_member(ctl, json_array_get(members, i));
         json_decref(body);

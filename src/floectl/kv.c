@@ -145,20 +145,9 @@ static void add_get_query(struct buf *path, const struct ctl_args *args, const c
 
 static void print_value(const struct ctl *ctl, const struct ctl_response *response)
 {
-    if (!ctl->args->json) {
-        (void)fwrite(response->body.data, 1, response->body.len, stdout);
-        if (!ctl->args->raw)
-            (void)putchar('\n');
-        return;
-    }
-    json_t *out = json_object();
-    text_set_bytes(out, "key", ctl->args->words[0], strlen(ctl->args->words[0]));
-    text_set_bytes(out, "value", response->body.data, response->body.len);
-    json_object_set_new(out, "mod_revision", json_integer((json_int_t)response->tag));
-    if (response->lease != 0)
-        json_object_set_new(out, "lease", json_integer((json_int_t)response->lease));
-    report_json(out);
-    json_decref(out);
+    (void)fwrite(response->body.data, 1, response->body.len, stdout);
+    if (!ctl->args->raw)
+        (void)putchar('\n');
 }
 
 static int get_one(struct ctl *ctl)
@@ -268,10 +257,41 @@ static int get_page(struct range *range)
     return status;
 }
 
+/* A listing of the one key, which has everything that is known of it. */
+static int get_one_json(struct ctl *ctl)
+{
+    struct buf path = {0};
+    struct ctl_response response;
+    const char *key = ctl->args->words[0];
+    size_t found = 0;
+    buf_printf(&path, "/kv/?from=");
+    text_add_encoded(&path, key, strlen(key));
+    buf_printf(&path, "&to=");
+    text_add_encoded(&path, key, strlen(key));
+    buf_printf(&path, "%%00"); /* what comes next in order */
+    add_get_query(&path, ctl->args, "&");
+    struct ctl_request request = {.method = EVHTTP_REQ_GET,
+                                  .path = buf_str(&path),
+                                  .headers = {{"Accept", "application/json"}},
+                                  .repeatable = true};
+    client_call(ctl->client, &request, &response);
+    if (report_is_good(&response)) {
+        json_t *page = report_parse(&response.body);
+        const json_t *items = json_object_get(page, "items");
+        found = json_array_size(items);
+        if (found > 0)
+            report_json(json_array_get(items, 0));
+        json_decref(page);
+    }
+    buf_deinit(&path);
+    client_response_deinit(&response);
+    return found > 0 ? CTL_EXIT_OK : get_one(ctl); /* which says why not */
+}
+
 int command_get(struct ctl *ctl)
 {
     if (!ctl->args->prefix)
-        return get_one(ctl);
+        return ctl->args->json ? get_one_json(ctl) : get_one(ctl);
     struct range range = {.ctl = ctl, .left = ctl->args->limit};
     int status;
     range.revision = ctl->args->has_revision ? ctl->args->revision : 0;

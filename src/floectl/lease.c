@@ -155,19 +155,34 @@ int command_lease_keepalive(struct ctl *ctl)
     return status;
 }
 
-int command_lease_list(struct ctl *ctl)
+/* false: there is no page after this one. */
+static bool list_page(struct ctl *ctl, uint64_t *from, int *status)
 {
-    int status;
-    struct ctl_request request = {.method = EVHTTP_REQ_GET, .path = "/leases", .repeatable = true};
-    json_t *body = ask(ctl, &request, &status);
+    char path[64];
+    (void)snprintf(path, sizeof path, "/leases?from=%" PRIu64, *from);
+    struct ctl_request request = {.method = EVHTTP_REQ_GET, .path = path, .repeatable = true};
+    json_t *body = ask(ctl, &request, status);
     const json_t *leases = json_object_get(body, "leases");
     for (size_t i = 0; i < json_array_size(leases); i++) {
         const json_t *lease = json_array_get(leases, i);
         if (ctl->args->json)
             report_json(lease);
         else
-            (void)printf("%" PRIu64 "\n", report_number(lease, "id"));
+            (void)printf("%-20" PRIu64 " %6" PRIu64 " s  %" PRIu64 " keys\n",
+                         report_number(lease, "id"), report_number(lease, "ttl"),
+                         report_number(lease, "key_count"));
     }
+    bool more = json_is_true(json_object_get(body, "more"));
+    *from = report_number(body, "next");
     json_decref(body);
+    return more;
+}
+
+int command_lease_list(struct ctl *ctl)
+{
+    int status;
+    uint64_t from = 1;
+    while (list_page(ctl, &from, &status))
+        continue;
     return status;
 }

@@ -183,7 +183,9 @@ def test_put_get_del():
         at = revision(good(everyone, "put", "a", "one"))
         assert good(everyone, "get", "a").out == b"one\n"
         assert good(everyone, "get", "a", "--raw").out == b"one"
-        assert good(everyone, "get", "a", "--json").json() == [{"key": "a", "value": "one", "mod_revision": at}]
+        assert good(everyone, "get", "a", "--json").json() == \
+            [{"key": "a", "value": "one", "create_revision": at, "mod_revision": at, "version": 1}]
+        assert ctl(everyone, "get", "none", "--json").status == 1
         good(everyone, "put", "a/b c", given=b"\x00\xff\n")
         assert good(everyone, "get", "a/b c", "--raw").out == b"\x00\xff\n"
         assert good(everyone, "get", "a/b c", "--json").json()[0]["value_base64"] == "AP8K"
@@ -196,6 +198,7 @@ def test_put_get_del():
         assert refused.status == 1 and str(later) in refused.err, refused
         assert ctl(everyone, "put", "a", "three", "--if-absent").status == 1
         assert good(everyone, "get", "a", "--revision", str(at)).out == b"one\n"
+        assert good(everyone, "get", "a", "--json", "--revision", str(at)).json()[0]["value"] == "one"
         assert ctl(everyone, "get", "none").status == 1
         assert ctl(everyone, "del", "none").status == 1
         good(everyone, "del", "a")
@@ -292,7 +295,7 @@ def test_leases():
         assert good(everyone, "get", "l/a", "--json").json()[0]["lease"] == 77
         shown = good(everyone, "lease", "ttl", "77", "--keys").out
         assert re.match(rb"lease 77, 60 s, 5\d\.\d s left\n  l/a\n$", shown), shown
-        assert b"77" in good(everyone, "lease", "list").out.split()
+        assert [b"77", b"60", b"s", b"1", b"keys"] in [x.split() for x in good(everyone, "lease", "list").out.splitlines()]
         assert good(everyone, "lease", "keepalive", "77", "--once").out.startswith(b"lease 77, 60 s")
         wait_for("the key to go with its time", lambda: ctl(everyone, "get", "l/b").status == 1, 15)
         good(everyone, "lease", "revoke", "77")
@@ -309,6 +312,9 @@ def test_members_and_status():
         rows = good(one(c.nodes[1]), "status").out.decode().splitlines()  # it finds the others by itself
         assert len(rows) == 4 and sum(" leader " in r for r in rows) == 1 and all("ready" in r for r in rows[1:]), rows
         assert {r["id"] for r in good(everyone, "status", "--json").json()} == {1, 2, 3}
+        rows = [x.split() for x in good(everyone, "member", "list").out.decode().splitlines()[1:]]
+        assert [r[-1] for r in rows] == ["127.0.0.1:%d" % n.http_port for n in c.nodes.values()], rows
+        assert all(re.match(r"127.0.0.1:\d+$", r[-2]) for r in rows), rows
         listed = good(everyone, "member", "list", "--json").json()
         assert [m["id"] for m in listed] == [1, 2, 3], listed
         other = c.followers()[0]
