@@ -28,6 +28,8 @@ const char *fault_name(enum fault fault)
         [FAULT_REPLACE] = "replace",
         [FAULT_TRANSFER] = "transfer",
         [FAULT_STRAND] = "strand",
+        [FAULT_ROLLBACK] = "rollback",
+        [FAULT_RESEED] = "reseed",
     };
     ASSERT(fault < FAULT_COUNT);
     return names[fault];
@@ -142,6 +144,16 @@ static void draw_transfers(struct plan *plan, struct prng *prng)
     plan->weights += plan->weight[FAULT_TRANSFER] + plan->weight[FAULT_STRAND];
 }
 
+/* Not where the operator changes the configuration otherwise: who is set back to one in which it was
+ * alone needs nobody. */
+static void draw_rollbacks(struct plan *plan, struct prng *prng)
+{
+    if (prng_below(prng, 3) != 0 || plan->members < 3 || plan->weight[FAULT_MEMBER] > 0)
+        return;
+    plan->weight[FAULT_ROLLBACK] = 6 + (unsigned)prng_below(prng, 10);
+    plan->weights += plan->weight[FAULT_ROLLBACK];
+}
+
 void plan_draw(struct plan *plan, uint64_t seed)
 {
     struct prng prng = {.state = seed};
@@ -153,4 +165,5 @@ void plan_draw(struct plan *plan, uint64_t seed)
     draw_faults(plan, &prng);
     draw_bulk(plan, &prng);
     draw_transfers(plan, &prng);
+    draw_rollbacks(plan, &prng);
 }

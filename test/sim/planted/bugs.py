@@ -5,7 +5,9 @@ that votes); taking a late answer of the own disk for the entry that has replace
 leader is held by the log's position, and the log in memory has every entry at once); cutting the log behind every
 append that matches (a stream keeps the order of appends, and after a new connection the leader sends at least as much
 as before); letting the end of leases count in another term than its own (kv/apply.c: a second line of defence, since a
-leader proposes it to its own core in the turn in which it leads, and the entry has the term in which it was proposed).
+leader proposes it to its own core in the turn in which it leads, and the entry has the term in which it was proposed);
+a re-seeded member's vote in the term in which it came back (node/reseed.c: its log has the removal, an entry of that
+term, and a candidate of that term whose log has it, too, does not exist any more);
 """
 
 BUGS = [
@@ -155,4 +157,17 @@ BUGS = [
       "case PHASE_LEASES: (void)send_lease; view->leases_done = true; return true;")),
     ("snapshots without what is left of leases",
      ("kv/view.c", "{info.id, info.ttl_s, info.remaining_s};", "{info.id, info.ttl_s, 0};")),
+    ("takes damage in a segment that is used again for its end",
+     ("storage/wal_replay.c", "if (segment->recycled && !wal_damage_is_written(replay, segment))",
+      "if (segment->recycled)")),
+    ("a start leaves what an old segment left behind the end",
+     ("storage/wal_replay.c", "err = wal_damage_put_zeros(wal, file, segment->end, segment->stale_end);",
+      "(void)wal_damage_put_zeros;")),
+    ("goes on with a directory that was put back",
+     ("node/rollback.c", "if (counted <= last ||", "if (true || counted <= last ||")),
+    ("a re-seeded member votes before the others have forgotten it",
+     ("node/reseed.c", "return led && message->from == reseed->leader && message->term == reseed->leader_term;",
+      "return vote || (led && message->from == reseed->leader && message->term == reseed->leader_term);")),
+    ("a re-seeded member is made a learner, but what it has acknowledged still counts",
+     ("node/reseed.c", "configured ? FLOE_CONF_REMOVE_NODE : FLOE_CONF_ADD_LEARNER", "FLOE_CONF_ADD_LEARNER")),
 ]
