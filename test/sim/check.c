@@ -161,7 +161,8 @@ static void check_match(struct world *world, const struct machine *machine)
     for (size_t i = 0; raft->state == FLOE_STATE_LEADER && i < raft->trk.progress.count; i++) {
         const struct raft_progress *pr = &raft->trk.progress.item[i];
         const struct machine *other = &world->machine[pr->id];
-        if (other->node == NULL || other->node->raft->term > raft->term || may_not_have(other, raft))
+        if (other->node == NULL || other->node->raft->term > raft->term ||
+            may_not_have(other, raft))
             continue;
         floe_term theirs = floe_raft_term_at(other->node->raft, pr->match);
         floe_term ours = floe_raft_term_at(raft, pr->match);

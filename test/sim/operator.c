@@ -1,8 +1,9 @@
 /*
  * The one who runs the cluster: adds and removes members through the HTTP interface, and replaces a
- * machine whose disk is damaged: its member goes, a new machine with a new id comes, or the same one
- * starts with an empty directory. Only one disk is damaged or set back at a time, and no healthy
- * member is removed in such a run, so that a majority of the voters keeps what it has stored.
+ * machine whose disk is damaged: its member goes, a new machine with a new id comes, or the same
+ * one starts with an empty directory. Only one disk is damaged or set back at a time, and no
+ * healthy member is removed in such a run, so that a majority of the voters keeps what it has
+ * stored.
  */
 #include "world.h"
 
@@ -214,7 +215,8 @@ static bool has_all_of(const struct machine *machine, const struct machine *of, 
     floe_index last = floe_raft_basic_status(of->node->raft).last_index;
     return status.hard_state.term == term && status.soft_state.lead == leader &&
            status.last_index >= last &&
-           floe_raft_term_at(machine->node->raft, last) == floe_raft_term_at(of->node->raft, last) &&
+           floe_raft_term_at(machine->node->raft, last) ==
+               floe_raft_term_at(of->node->raft, last) &&
            wal_durable(machine->node->wal) == wal_appended(machine->node->wal);
 }
 

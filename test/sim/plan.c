@@ -144,14 +144,28 @@ static void draw_transfers(struct plan *plan, struct prng *prng)
     plan->weights += plan->weight[FAULT_TRANSFER] + plan->weight[FAULT_STRAND];
 }
 
-/* Not where the operator changes the configuration otherwise: who is set back to one in which it was
- * alone needs nobody. */
+/* Not where the operator changes the configuration otherwise: who is set back to one in which it
+ * was alone needs nobody. */
 static void draw_rollbacks(struct plan *plan, struct prng *prng)
 {
     if (prng_below(prng, 3) != 0 || plan->members < 3 || plan->weight[FAULT_MEMBER] > 0)
         return;
     plan->weight[FAULT_ROLLBACK] = 6 + (unsigned)prng_below(prng, 10);
     plan->weights += plan->weight[FAULT_ROLLBACK];
+}
+
+/* A member that is alone ends again and again, and is asked as soon as it is back. */
+static void draw_alone(struct plan *plan, struct prng *prng)
+{
+    if (plan->members != 1 || prng_below(prng, 2) != 0)
+        return;
+    plan->weight[FAULT_KILL] += 20;
+    plan->weight[FAULT_POWER] += 20;
+    plan->weights += 40;
+    plan->chaos_us = 10000000;
+    plan->fault_us = 200000;
+    plan->think_us = 4000 * (uint64_t)plan->clients;
+    plan->read_weight = plan->put_weight = 10;
 }
 
 void plan_draw(struct plan *plan, uint64_t seed)
@@ -166,4 +180,5 @@ void plan_draw(struct plan *plan, uint64_t seed)
     draw_bulk(plan, &prng);
     draw_transfers(plan, &prng);
     draw_rollbacks(plan, &prng);
+    draw_alone(plan, &prng);
 }
