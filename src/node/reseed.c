@@ -269,6 +269,9 @@ void reseed_tick(struct node *node)
     if (reseed->stage != RESEED_ASKING || node->now_ms < reseed->ask_ms)
         return;
     reseed->ask_ms = node->now_ms + ASK_MS;
+    reseed_on_members(node); /* there was no room for its file */
+    if (reseed->stage != RESEED_ASKING)
+        return;
     ask(node);
     complain(node);
 }
@@ -297,7 +300,12 @@ void reseed_on_members(struct node *node)
     struct reseed admitted = node->reseed;
     admitted.stage = RESEED_ADMITTED;
     admitted.floor = floe_raft_basic_status(node->raft).hard_state.term;
-    if (save(node, &admitted) != ERR_OK) {
+    enum err err = save(node, &admitted);
+    if (err != ERR_OK && node->fs.ops->is_full(node->fs.ctx)) {
+        log_warn(node->logger, "no room for " RESEED_FILE ", tried again in %u ms", ASK_MS);
+        return;
+    }
+    if (err != ERR_OK) {
         node_fail(node, "cannot write " RESEED_FILE, node->fs.ops->last_error(node->fs.ctx));
         return;
     }

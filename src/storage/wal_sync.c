@@ -134,7 +134,7 @@ static enum err sync_all(struct wal *wal)
 }
 
 /* Behind the last records stands one more that tells that they were durable: after an orderly stop
- * any damage in front of it is seen as damage. */
+ * any damage in front of it is seen as damage. A full disk is no reason not to stop. */
 enum err wal_sync_now(struct wal *wal)
 {
     if (wal->failed)
@@ -144,6 +144,8 @@ enum err wal_sync_now(struct wal *wal)
     enum err err = sync_all(wal);
     if (err != ERR_OK)
         return err;
+    if (!wal_has_room(wal, WAL_ROOM_PER_ENTRY, WAL_ROOM_PER_ENTRY))
+        return ERR_OK;
     err = wal_append(wal, &wal->hard_state, NULL, 0);
     if (err == ERR_OK)
         err = sync_all(wal);

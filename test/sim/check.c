@@ -148,6 +148,12 @@ static void check_commit(struct world *world, const struct machine *machine,
                    machine->id, term, commit, own);
 }
 
+/* It has lost what a leader of that term may believe it to have. */
+static bool may_not_have(const struct machine *machine, const struct floe_raft *leader)
+{
+    return machine->back >= leader->term || (machine->forgets && !machine->admitted);
+}
+
 /* What a leader believes of others is so, unless they have gone on to a later term. */
 static void check_match(struct world *world, const struct machine *machine)
 {
@@ -155,7 +161,8 @@ static void check_match(struct world *world, const struct machine *machine)
     for (size_t i = 0; raft->state == FLOE_STATE_LEADER && i < raft->trk.progress.count; i++) {
         const struct raft_progress *pr = &raft->trk.progress.item[i];
         const struct machine *other = &world->machine[pr->id];
-        if (other->node == NULL || other->node->raft->term > raft->term)
+        if (other->node == NULL || other->node->raft->term > raft->term ||
+            may_not_have(other, raft))
             continue;
         floe_term theirs = floe_raft_term_at(other->node->raft, pr->match);
         floe_term ours = floe_raft_term_at(raft, pr->match);
@@ -176,7 +183,8 @@ static void check_counted(struct world *world, const struct machine *machine)
     for (size_t i = 0; raft->state == FLOE_STATE_LEADER && i < raft->trk.progress.count; i++) {
         const struct raft_progress *pr = &raft->trk.progress.item[i];
         const struct promise *given = &world->machine[pr->id].promise;
-        if (pr->id == machine->id || pr->match == 0 || given->ack_term > raft->term)
+        if (pr->id == machine->id || pr->match == 0 || given->ack_term > raft->term ||
+            may_not_have(&world->machine[pr->id], raft))
             continue;
         if (given->ack_term < raft->term || given->ack < pr->match)
             check_fail(world,

@@ -60,7 +60,8 @@ static enum err make_file(struct disk *disk, const char *path, struct disk_file 
         return refuse_room(disk);
     if (count(disk) != ERR_OK)
         return ERR_IO;
-    ASSERT(strncmp(path, "wal/", 4) == 0 ? disk->wal.made : disk->snap.made);
+    struct disk_folder *folder = disk_folder_of(disk, path);
+    ASSERT(folder == NULL || folder->made);
     struct disk_file *file = mem_calloc(1, sizeof *file);
     file->of_snapshot = strncmp(path, "snap/", 5) == 0;
     disk_names_set(&disk->now, path, file);
@@ -256,6 +257,9 @@ static enum err op_rename(void *ctx, const char *from, const char *to)
     struct disk *disk = ctx;
     if (count(disk) != ERR_OK)
         return ERR_IO;
+    struct disk_folder *folder = disk_folder_of(disk, from);
+    if (folder != NULL && strchr(from, '/') == NULL)
+        return disk_folder_move_away(disk, folder, from);
     struct disk_file *file = disk_names_find(&disk->now, from);
     if (file == NULL)
         return ERR_NOT_FOUND;
@@ -282,8 +286,7 @@ static enum err op_make_dir(void *ctx, const char *path)
     struct disk *disk = ctx;
     if (count(disk) != ERR_OK)
         return ERR_IO;
-    struct disk_folder *folder = strcmp(path, "wal") == 0 ? &disk->wal : &disk->snap;
-    folder->made = true;
+    disk_folder_of(disk, path)->made = true;
     return ERR_OK;
 }
 
@@ -353,6 +356,8 @@ void disk_free(struct disk *disk)
     disk_rename_settle(disk, NULL);
     disk_names_clear(&disk->now);
     disk_names_clear(&disk->durable);
+    disk_names_clear(&disk->copy);
+    mem_free(disk->copy.list);
     mem_free(disk->now.list);
     mem_free(disk->durable.list);
     mem_free(disk->renames);

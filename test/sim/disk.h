@@ -56,6 +56,11 @@ bool disk_take_failed(struct disk *disk);
 void disk_cut(struct disk *disk, enum disk_cut kind, struct prng *prng);
 /* Turns a bit that was durable before others were written that tell so; false: there is none. */
 bool disk_flip(struct disk *disk, struct prng *prng);
+/* Keeps a copy of all files, in place of an older one; the process has ended. */
+void disk_copy(struct disk *disk);
+bool disk_has_copy(const struct disk *disk);
+/* The files are what they were when the copy was made, and durable. It is gone then. */
+void disk_put_copy_back(struct disk *disk);
 /* Nothing was ever durable on it. */
 bool disk_is_blank(const struct disk *disk);
 

@@ -69,6 +69,7 @@ struct disk {
     bool strict_names;
     struct disk_names now;
     struct disk_names durable;
+    struct disk_names copy; /* of another day; its files are its own */
     struct disk_rename *renames;
     size_t rename_count;
     size_t rename_cap;
@@ -101,6 +102,10 @@ void disk_rename_note(struct disk *disk, const char *path, const char *gone,
 /* Those whose directory is dir become durable; NULL: all are forgotten. */
 void disk_rename_settle(struct disk *disk, const char *dir);
 void disk_rename_apply(struct disk *disk, const struct disk_rename *change);
+/* The directory that path is or lies in; NULL: the data directory itself. */
+struct disk_folder *disk_folder_of(struct disk *disk, const char *path);
+/* It gets another name, under which nobody looks for anything. */
+enum err disk_folder_move_away(struct disk *disk, struct disk_folder *folder, const char *name);
 
 /* disk_power.c */
 void disk_change_note(struct disk_file *file, bool resize, uint64_t offset, const void *data,

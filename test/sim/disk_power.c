@@ -128,9 +128,9 @@ static void settle_file(struct disk_file *file, enum disk_cut kind, struct prng 
 /* A directory that nobody can find any more takes with it what is in it. */
 static void lose_folder(struct disk *disk, struct disk_folder *folder, const char *prefix)
 {
+    folder->made = folder->durable;
     if (folder->durable)
         return;
-    folder->made = false;
     for (size_t i = disk->durable.count; i > 0; i--)
         if (strncmp(disk->durable.list[i - 1].path, prefix, strlen(prefix)) == 0)
             disk_names_remove(&disk->durable, disk->durable.list[i - 1].path);
@@ -179,7 +179,21 @@ static uint64_t cold_bytes(const struct disk_name *name)
     bool complete = len > 5 && strcmp(name->path + len - 5, ".snap") == 0;
     if (complete)
         return file->change_count == 0 ? file->durable.size : 0;
-    return file->covered[2];
+    bool log = len > 4 && strcmp(name->path + len - 4, ".wal") == 0; /* and no spare one */
+    return log ? file->covered[2] : 0;
+}
+
+/* The file of the log with the highest number that has any; count: none. */
+static size_t newest_cold(const struct disk_names *names)
+{
+    size_t newest = names->count;
+    for (size_t i = 0; i < names->count; i++) {
+        const char *path = names->list[i].path;
+        if (strncmp(path, "wal/", 4) == 0 && cold_bytes(&names->list[i]) > 0 &&
+            (newest == names->count || strcmp(path, names->list[newest].path) > 0))
+            newest = i;
+    }
+    return newest;
 }
 
 bool disk_flip(struct disk *disk, struct prng *prng)
@@ -190,9 +204,14 @@ bool disk_flip(struct disk *disk, struct prng *prng)
     if (total == 0)
         return false;
     uint64_t at = prng_below(prng, total);
-    size_t which = 0;
-    while (at >= cold_bytes(&disk->durable.list[which]))
-        at -= cold_bytes(&disk->durable.list[which++]);
+    size_t which = newest_cold(&disk->durable);
+    if (which < disk->durable.count && prng_below(prng, 2) == 0) {
+        at = prng_below(prng, cold_bytes(&disk->durable.list[which]));
+    } else {
+        which = 0;
+        while (at >= cold_bytes(&disk->durable.list[which]))
+            at -= cold_bytes(&disk->durable.list[which++]);
+    }
     unsigned bit = (unsigned)prng_below(prng, 8);
     content_flip(&disk->durable.list[which].file->durable, at, bit);
     content_flip(&disk->durable.list[which].file->now, at, bit);

@@ -168,7 +168,7 @@ static bool flip(struct world *world, struct machine *machine)
         return false;
     machine->flipped = true;
     world->flipped = machine->id;
-    if (world_below(world, 2) == 0) /* so that it is seen */
+    if (world_below(world, 4) > 0) /* so that it is seen */
         cut_power(world, machine, DISK_KEEP_ALL);
     return true;
 }
@@ -267,8 +267,10 @@ static bool inject(struct world *world, enum fault fault, struct machine *machin
     case FAULT_DISK_ERROR:
     case FAULT_DISK_FULL:
     case FAULT_DISK_FLIP: return do_disk(world, fault, machine);
+    case FAULT_ROLLBACK: operator_restore(world, machine->id, 50); return false;
     case FAULT_OTHER_CONF:
     case FAULT_REPLACE:
+    case FAULT_RESEED:
     case FAULT_COUNT: return false; /* they follow from others */
     }
     UNREACHABLE("fault");

@@ -81,6 +81,18 @@ static void count_members(struct machine *machine, struct node_member_option *me
     options->join = machine->joins;
 }
 
+/* It is told of all others, so that it finds one that is a member still. */
+static void begin_anew(struct machine *machine, struct node_member_option *members,
+                       struct node_options *options)
+{
+    options->member_count = 0;
+    for (unsigned i = 1; i <= SIM_MACHINES; i++)
+        members[options->member_count++] =
+            (struct node_member_option){.id = i, .address = machine->world->machine[i].address};
+    options->join = false;
+    options->reseed_stamp = machine->reseeds ? machine->life : 0;
+}
+
 /* The configuration file is of another day: once there is data its list of members says nothing,
  * and times and sizes are anybody's. */
 static void use_other_conf(struct machine *machine, struct node_member_option *members,
@@ -122,7 +134,9 @@ struct node_options machine_options(struct machine *machine, struct node_member_
                                    .logger = &machine->logger};
     holders_options(world, &options);
     count_members(machine, members, &options);
-    if (machine->has_data && plan->weight[FAULT_OTHER_CONF] > 0 && world_below(world, 3) == 0)
+    if (machine->reseeds || machine->forgets)
+        begin_anew(machine, members, &options);
+    else if (machine->has_data && plan->weight[FAULT_OTHER_CONF] > 0 && world_below(world, 3) == 0)
         use_other_conf(machine, members, &options);
     return options;
 }
@@ -155,7 +169,9 @@ static void on_refusal(struct machine *machine, enum err err, const char *why)
 static void maybe_stop_early(struct machine *machine)
 {
     struct world *world = machine->world;
-    if (world->healing || world->plan.weight[FAULT_POWER_AT] == 0 || world_below(world, 6) != 0)
+    bool first = !machine->has_data; /* happens once, and is made of more steps than others */
+    if (world->healing || world->plan.weight[FAULT_POWER_AT] == 0 ||
+        world_below(world, first ? 2 : 6) != 0)
         return;
     disk_stop_at(machine->disk, 1 + (unsigned)world_below(world, 25));
     world->counts.faults[FAULT_POWER_AT]++;
@@ -183,6 +199,12 @@ void machine_start(struct machine *machine)
         struct api_limits limits = {.key_bytes = 1024, .value_bytes = 1 << 20};
         machine->api = api_new(machine->node, &limits, &machine->logger);
         machine->state = MACHINE_UP;
+        if (machine->reseeds) {
+            machine->forgets = true;
+            machine->admitted = false;
+            machine->promise = (struct promise){0};
+            machine->reseeds = machine->flipped = machine->has_data = false;
+        }
         holders_on_start(machine);
         promise_check(machine);
         machine->dead_silent = false;
@@ -217,6 +239,9 @@ void machine_die(struct machine *machine, enum disk_cut cut)
     machine->turn_us = SIM_NEVER;
     machine->free_us = 0;
     disk_cut(machine->disk, cut, &world->prng);
+    if (machine->has_data && world->plan.weight[FAULT_ROLLBACK] > 0 && machine->back == 0 &&
+        (!disk_has_copy(machine->disk) || world_below(world, 4) == 0))
+        disk_copy(machine->disk);
     net_machine_died(world, machine->id, machine->dead_silent);
     clients_machine_died(world, machine->id);
     machine->life++;
@@ -243,13 +268,19 @@ static void maybe_end(struct machine *machine)
         queue_put(&world->queue, world->now_us + LINGER_US, EVENT_BURY, machine->id, machine->life);
         return;
     }
-    if (!disk_take_failed(machine->disk)) {
+    bool noticed = machine->back != 0 && node_reseed_helps(machine->node);
+    if (!disk_take_failed(machine->disk) && !noticed) {
         check_fail(world, "member %u fails although its disk works: %s", machine->id,
                    node_failure(machine->node));
         return;
     }
     machine_die(machine, DISK_KEEP_ALL);
     machine_restart_in(machine, 50000 + world_below(world, 3000000));
+    world->counts.rollbacks_seen += noticed;
+    if (noticed && world_below(world, 2) == 0) { /* else its next start says so */
+        machine->state = MACHINE_DAMAGED;
+        operator_notice_damage(world, machine->id);
+    }
 }
 
 /* ---- a turn ---------------------------------------------------------------------------------- */

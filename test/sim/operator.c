@@ -1,8 +1,9 @@
 /*
  * The one who runs the cluster: adds and removes members through the HTTP interface, and replaces a
- * machine whose disk is damaged: its member goes, a new machine with a new id comes. Only one disk
- * is damaged at a time, and no healthy member is removed in such a run, so that a majority of the
- * voters keeps what it has stored.
+ * machine whose disk is damaged: its member goes, a new machine with a new id comes, or the same
+ * one starts with an empty directory. Only one disk is damaged or set back at a time, and no
+ * healthy member is removed in such a run, so that a majority of the voters keeps what it has
+ * stored.
  */
 #include "world.h"
 
@@ -136,8 +137,12 @@ bool operator_may_damage(const struct world *world)
 void operator_notice_damage(struct world *world, unsigned machine)
 {
     ASSERT(world->flipped == machine);
-    trace_line(&world->trace, machine, "operator: this one is to be replaced");
-    world->counts.faults[FAULT_REPLACE]++;
+    world->reseeding = world_below(world, 2) == 0;
+    world->counts.faults[world->reseeding ? FAULT_RESEED : FAULT_REPLACE]++;
+    if (world->reseeding) {
+        world->machine[machine].reseeds = true;
+        machine_restart_in(&world->machine[machine], AGAIN_US);
+    }
     queue_put(&world->queue, world->now_us + AGAIN_US, EVENT_OPERATOR, 0, 0);
 }
 
@@ -157,10 +162,28 @@ static bool agreed(const struct world *world, unsigned id, bool wanted)
     return 2 * agree > conf->voters.count;
 }
 
+/* It is well again once it is a voter that knows of nothing else. */
+static void watch_reseeding(struct world *world)
+{
+    struct machine *machine = &world->machine[world->flipped];
+    if (machine->forgets && machine_runs(machine) &&
+        machine->node->reseed.stage == RESEED_NONE && agreed(world, machine->id, true)) {
+        trace_line(&world->trace, machine->id, "operator: it is back");
+        world->flipped = 0;
+        world->reseeding = machine->forgets = false;
+        return;
+    }
+    queue_put(&world->queue, world->now_us + AGAIN_US, EVENT_OPERATOR, 0, 0);
+}
+
 void operator_event(struct world *world)
 {
     if (world->flipped == 0 || world->healing)
         return;
+    if (world->reseeding) {
+        watch_reseeding(world);
+        return;
+    }
     unsigned at = running(world);
     if (!world->replaced) {
         world->replaced = agreed(world, world->flipped, false);
@@ -178,4 +201,67 @@ void operator_event(struct world *world)
         ask(world, at, true, world->successor);
     }
     queue_put(&world->queue, world->now_us + AGAIN_US, EVENT_OPERATOR, 0, 0);
+}
+
+/* ---- an older copy --------------------------------------------------------------------------- */
+
+/* Does it follow that leader, with all that the machine has, durably? */
+static bool has_all_of(const struct machine *machine, const struct machine *of, unsigned leader,
+                       floe_term term)
+{
+    if (!machine_runs(machine) || !machine_runs(of))
+        return false;
+    struct floe_basic_status status = floe_raft_basic_status(machine->node->raft);
+    floe_index last = floe_raft_basic_status(of->node->raft).last_index;
+    return status.hard_state.term == term && status.soft_state.lead == leader &&
+           status.last_index >= last &&
+           floe_raft_term_at(machine->node->raft, last) ==
+               floe_raft_term_at(of->node->raft, last) &&
+           wal_durable(machine->node->wal) == wal_appended(machine->node->wal);
+}
+
+/* What a member forgets then must be known to all others: what it has acknowledged, and for whom it
+ * has voted, whose time is over where all follow one leader. */
+static bool is_calm(struct world *world, const struct machine *machine)
+{
+    unsigned leader = world_leader(world);
+    if (leader == 0)
+        return false;
+    const struct node *node = world->machine[leader].node;
+    floe_term term = floe_raft_basic_status(node->raft).hard_state.term;
+    const struct floe_ids *voters = &node->conf_state.voters;
+    for (size_t i = 0; i < voters->count; i++)
+        if (!has_all_of(&world->machine[voters->id[i]], machine, leader, term))
+            return false;
+    return voters->count > 2 && floe_ids_contain(voters, machine->id);
+}
+
+static bool can_restore(struct world *world, const struct machine *machine)
+{
+    return operator_may_damage(world) && world->counts.faults[FAULT_REPLACE] == 0 &&
+           world->counts.faults[FAULT_RESEED] == 0 && disk_has_copy(machine->disk) &&
+           is_calm(world, machine);
+}
+
+/* As soon as it can be. */
+void operator_restore(struct world *world, unsigned id, uint64_t tries)
+{
+    struct machine *machine = &world->machine[id];
+    if (world->healing || !machine_runs(machine))
+        return;
+    if (!can_restore(world, machine)) {
+        uint64_t soon_us = world_below(world, 500 * (uint64_t)world->plan.election_ms);
+        if (tries > 1)
+            queue_put(&world->queue, world->now_us + soon_us, EVENT_RESTORE, id, tries - 1);
+        return;
+    }
+    trace_line(&world->trace, id, "fault: an older copy of the directory");
+    world->counts.faults[FAULT_ROLLBACK]++;
+    machine->back = floe_raft_basic_status(machine->node->raft).hard_state.term;
+    machine_die(machine, DISK_KEEP_ALL);
+    disk_put_copy_back(machine->disk);
+    machine->promise = (struct promise){0};
+    machine->flipped = true;
+    world->flipped = id;
+    machine_restart_in(machine, world_below(world, 1000000));
 }

@@ -28,6 +28,8 @@ const char *fault_name(enum fault fault)
         [FAULT_REPLACE] = "replace",
         [FAULT_TRANSFER] = "transfer",
         [FAULT_STRAND] = "strand",
+        [FAULT_ROLLBACK] = "rollback",
+        [FAULT_RESEED] = "reseed",
     };
     ASSERT(fault < FAULT_COUNT);
     return names[fault];
@@ -142,6 +144,30 @@ static void draw_transfers(struct plan *plan, struct prng *prng)
     plan->weights += plan->weight[FAULT_TRANSFER] + plan->weight[FAULT_STRAND];
 }
 
+/* Not where the operator changes the configuration otherwise: who is set back to one in which it
+ * was alone needs nobody. */
+static void draw_rollbacks(struct plan *plan, struct prng *prng)
+{
+    if (prng_below(prng, 3) != 0 || plan->members < 3 || plan->weight[FAULT_MEMBER] > 0)
+        return;
+    plan->weight[FAULT_ROLLBACK] = 6 + (unsigned)prng_below(prng, 10);
+    plan->weights += plan->weight[FAULT_ROLLBACK];
+}
+
+/* A member that is alone ends again and again, and is asked as soon as it is back. */
+static void draw_alone(struct plan *plan, struct prng *prng)
+{
+    if (plan->members != 1 || prng_below(prng, 2) != 0)
+        return;
+    plan->weight[FAULT_KILL] += 20;
+    plan->weight[FAULT_POWER] += 20;
+    plan->weights += 40;
+    plan->chaos_us = 10000000;
+    plan->fault_us = 200000;
+    plan->think_us = 4000 * (uint64_t)plan->clients;
+    plan->read_weight = plan->put_weight = 10;
+}
+
 void plan_draw(struct plan *plan, uint64_t seed)
 {
     struct prng prng = {.state = seed};
@@ -153,4 +179,6 @@ void plan_draw(struct plan *plan, uint64_t seed)
     draw_faults(plan, &prng);
     draw_bulk(plan, &prng);
     draw_transfers(plan, &prng);
+    draw_rollbacks(plan, &prng);
+    draw_alone(plan, &prng);
 }

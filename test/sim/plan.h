@@ -42,6 +42,8 @@ enum fault {
     FAULT_TRANSFER,   /* leadership is handed over to any voter, or back to who had it */
     FAULT_STRAND,     /* the leader and one follower, whose disk is slow, cut off from the others;
                        * then leadership goes back to that leader */
+    FAULT_ROLLBACK,   /* an older copy of a data directory is put back */
+    FAULT_RESEED,     /* the operator has a damaged machine start with an empty directory */
     FAULT_COUNT,
 };
 const char *fault_name(enum fault fault);

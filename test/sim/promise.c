@@ -15,7 +15,9 @@ static void note(struct promise *promise, const struct floe_message *message)
 {
     if (message->reject)
         return;
+    promise->votes += message->type == FLOE_MSG_VOTE_RESP;
     if (message->type == FLOE_MSG_VOTE_RESP && message->term >= promise->vote_term) {
+        promise->twice |= message->term == promise->vote_term && message->to != promise->vote;
         promise->vote_term = message->term;
         promise->vote = message->to;
     }
@@ -63,9 +65,28 @@ void promise_read(struct promise *promise, struct promise_reader *reader, const 
         memmove(reader->rest.data, reader->rest.data + at, reader->rest.len);
 }
 
+/* Who has lost everything must not vote before it was admitted anew, when the others have forgotten
+ * it, too. */
+static bool is_forgetting(struct machine *machine)
+{
+    if (!machine->forgets)
+        return false;
+    bool mute = reseed_is_mute(machine->node);
+    if (mute && machine->promise.votes > 0)
+        check_fail(machine->world, "member %u votes although it may have forgotten a vote",
+                   machine->id);
+    machine->admitted |= !mute;
+    return mute;
+}
+
 void promise_check(struct machine *machine)
 {
     const struct promise *promise = &machine->promise;
+    if (promise->twice)
+        check_fail(machine->world, "member %u has voted twice in term %" PRIu64, machine->id,
+                   promise->vote_term);
+    if (is_forgetting(machine))
+        return;
     struct floe_basic_status status = floe_raft_basic_status(machine->node->raft);
     const struct floe_hard_state *hs = &status.hard_state;
     if (hs->term < promise->vote_term ||

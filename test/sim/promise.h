@@ -18,6 +18,8 @@ struct promise {
     floe_id vote;
     floe_term ack_term; /* of the newest acknowledgement, to the leader of that term */
     floe_index ack;     /* the highest of them */
+    bool twice;         /* it has voted for two in that term */
+    uint64_t votes;     /* given */
 };
 
 /* One stream of frames, in pieces. */

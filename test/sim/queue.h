@@ -27,6 +27,7 @@ enum event_kind {
     EVENT_HOLDER,   /* a: holder, b: its step */
     EVENT_OPERATOR,
     EVENT_DISK_WELL, /* a: machine: its disk has room again */
+    EVENT_RESTORE,   /* a: machine, b: tries left */
     EVENT_TRANSFER,  /* a: machine that is to lead, b: tries left */
 };
 

@@ -86,6 +86,7 @@ static void add_counts(const struct counts *one)
     total.checkpoints += one->checkpoints;
     total.watched += one->watched;
     total.watch_jumps += one->watch_jumps;
+    total.rollbacks_seen += one->rollbacks_seen;
     total.virtual_us += one->virtual_us;
 }
 
@@ -145,9 +146,11 @@ static void report(uint64_t seeds, uint64_t failed)
                  total.members_removed);
     (void)printf("leases granted %" PRIu64 " renewed %" PRIu64 " ran out %" PRIu64
                  " given back %" PRIu64 ", seen with a checkpoint %" PRIu64
-                 "; events watched %" PRIu64 ", too old %" PRIu64 "\n",
+                 "; events watched %" PRIu64 ", too old %" PRIu64
+                 "; rollbacks noticed %" PRIu64 "\n",
                  total.leases_granted, total.leases_renewed, total.leases_ended,
-                 total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps);
+                 total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps,
+                 total.rollbacks_seen);
     (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64
                  ", without room %" PRIu64 ", unknown %" PRIu64
                  "; histories too complex to judge %" PRIu64 "\nfaults:",

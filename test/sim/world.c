@@ -106,6 +106,7 @@ static void dispatch(struct world *world, const struct event *event)
     case EVENT_RESPONSE: clients_response(world, event->a, event->b); return;
     case EVENT_HOLDER: holders_event(world, event->a, event->b); return;
     case EVENT_OPERATOR: operator_event(world); return;
+    case EVENT_RESTORE: operator_restore(world, event->a, event->b); return;
     case EVENT_TRANSFER: operator_transfer(world, event->a, event->b); return;
     }
     UNREACHABLE("event");

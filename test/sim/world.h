@@ -36,6 +36,10 @@ struct machine {
     bool ended;         /* the node has ended: what it said last is on its way out */
     bool removal_asked; /* the operator wanted it out */
     bool flipped;       /* its disk was damaged: it may refuse to start */
+    bool reseeds;       /* it is to start with an empty directory */
+    bool forgets;       /* it has done so: what its disk promised counts no more */
+    bool admitted;      /* after that, by the others */
+    floe_term back;     /* an older copy was put back when this was the term; 0: never */
     uint64_t life;      /* number of its process */
     uint64_t failed_starts;
     uint64_t free_us;  /* the process does nothing before: paused, or waits for its disk */
@@ -61,6 +65,7 @@ struct counts {
     uint64_t members_added, members_removed;
     uint64_t leases_granted, leases_renewed, leases_ended, leases_revoked, checkpoints;
     uint64_t watched, watch_jumps;
+    uint64_t rollbacks_seen; /* by the member itself */
     uint64_t virtual_us;
 };
 
@@ -83,6 +88,7 @@ struct world {
     unsigned flipped;   /* the machine whose disk is damaged and that is not replaced; 0: none */
     unsigned successor; /* takes its place; 0: not started yet */
     bool replaced;      /* the successor's predecessor is out for certain */
+    bool reseeding;     /* it is not replaced but has lost all it had */
 };
 
 /* Runs a whole plan; false: something was violated, and standard error says what. */
@@ -121,6 +127,8 @@ void faults_disk_well(struct world *world, unsigned machine);
 bool operator_change_members(struct world *world);
 /* Whoever leads hands over to that machine; asked again so many times until it leads. */
 bool operator_transfer(struct world *world, unsigned to, uint64_t tries);
+/* An older copy of a machine's directory is put back as soon as that is survivable. */
+void operator_restore(struct world *world, unsigned id, uint64_t tries);
 /* Goes on with replacing a damaged machine. */
 void operator_event(struct world *world);
 void operator_notice_damage(struct world *world, unsigned machine);
