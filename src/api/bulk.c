@@ -24,7 +24,7 @@ struct bulk {
     struct buf ticket; /* empty: none */
     size_t batches;
     bool is_named; /* a batch has the key itself */
-    size_t line; /* how many have been read */
+    size_t line;   /* how many have been read */
     struct buf answer;
     uint64_t applied;
     uint64_t failed;

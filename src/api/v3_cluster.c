@@ -203,10 +203,10 @@ void v3_handle_member_update(struct api *api, struct v3_call *call, uint64_t now
     bool known = find_member(&status, request->id) != NULL;
     bool exists = is_url && is_peer_address(&status, address, request->id);
     node_status_deinit(&status);
-    if (!is_url) {
-        v3_fail(api, call, V3_BAD_URLS);
-    } else if (!known) {
+    if (!known) {
         v3_fail(api, call, V3_MEMBER_NOT_FOUND);
+    } else if (!is_url) {
+        v3_fail(api, call, V3_BAD_URLS);
     } else if (exists) {
         v3_fail(api, call, V3_PEER_URL_EXISTS);
     } else {
