@@ -74,7 +74,7 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
             answered = api_routes_handle(api, &call, &response);
         }
         api_target_deinit(&call.target);
-    } else if (request->method == API_OTHER) { /* OPTIONS *, CONNECT host:port */
+    } else if (request->method >= API_OPTIONS) { /* OPTIONS *, CONNECT host:port */
         api_respond_method(&response, "GET, HEAD, PUT, POST, DELETE");
     } else {
         api_respond_problem(&response, &problem);

@@ -31,7 +31,7 @@ struct api *api_new(struct node *node, const struct api_limits *limits,
                     const struct logger *logger); /* node borrowed until api_free */
 void api_free(struct api *api);
 
-enum api_method { API_GET, API_HEAD, API_PUT, API_POST, API_DELETE, API_OTHER };
+enum api_method { API_GET, API_HEAD, API_PUT, API_POST, API_DELETE, API_OPTIONS, API_OTHER };
 
 struct api_header {
     const char *name;

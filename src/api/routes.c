@@ -153,7 +153,7 @@ static size_t allowed(struct api_call *call, char *allow, size_t size)
 {
     size_t count = 0;
     allow[0] = '\0';
-    for (enum api_method method = API_GET; method < API_OTHER; method++) {
+    for (enum api_method method = API_GET; method < API_OPTIONS; method++) {
         bool is_taken = false;
         for (size_t i = 0; i < api_endpoint_count && !is_taken; i++)
             is_taken = takes(&api_endpoints[i], method) && is_at(&api_endpoints[i], call);
@@ -199,7 +199,7 @@ static bool refuse(struct api *api, struct api_call *call, struct api_response *
         return api_member_handle(api, call, out); /* at the root they mean a member, always */
     if (count > 0)
         api_respond_method(out, allow);
-    else if (method == API_OTHER)
+    else if (method >= API_OPTIONS)
         api_respond_method(out, "GET, HEAD");
     else
         api_error_response(out, 404, "not_found",

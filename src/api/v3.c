@@ -5,6 +5,7 @@
 #include "api/v3_route.h"
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/parse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -175,7 +176,8 @@ void v3_fail_text(struct api *api, struct v3_call *call, int code, const char *t
 {
     struct buf out = {0};
     bool unavailable = code == 14;
-    put_error(&out, call->route->stream && (call->is_streaming_begun || unavailable), code, text);
+    bool has_begun = call->is_socket ? call->has_said : call->is_streaming_begun;
+    put_error(&out, call->route->stream && (has_begun || unavailable), code, text);
     call->is_over = true;
     if (call->is_stream && !call->is_streaming_begun)
         call->is_stream = false;
@@ -232,6 +234,7 @@ static enum api_made stream_next(struct api *api, struct api_stream *stream, str
     call->is_making = true;
     enum api_made made = next_chunk(api, call, out, now_ms);
     call->is_making = false;
+    call->has_said = call->has_said || (made != API_MADE_NOTHING && made != API_MADE_LATER);
     return made;
 }
 
@@ -385,26 +388,42 @@ static void begin_unary(struct api *api, struct v3_call *call, const char *text,
         call->route->handle(api, call, now_ms);
 }
 
+/* NULL: it is not there. */
 static const char *find_header(const struct api_request *request, const char *name)
 {
     for (size_t i = 0; i < request->header_count; i++) {
         if (strcasecmp(request->headers[i].name, name) == 0)
             return request->headers[i].value;
     }
-    return "";
+    return NULL;
 }
 
 static bool is_upgrade(const struct api_request *request)
 {
-    return request->method == API_GET &&
-           strcasecmp(find_header(request, "Upgrade"), "websocket") == 0;
+    const char *protocol = find_header(request, "Upgrade");
+    return request->method == API_GET && protocol != NULL && strcasecmp(protocol, "websocket") == 0;
 }
 
 /* There are no users, so whoever shows a token shows a wrong one. */
 static bool has_token(const struct api_request *request)
 {
-    return *find_header(request, "Authorization") != '\0' ||
-           *find_header(request, "Grpc-Metadata-Token") != '\0';
+    return find_header(request, "Authorization") != NULL ||
+           find_header(request, "Grpc-Metadata-Token") != NULL;
+}
+
+/* Grpc-Timeout is a number and a unit. It is only looked at: our own time-out is short. */
+static bool check_timeout(struct api *api, struct v3_call *call, const struct api_request *request)
+{
+    const char *value = find_header(request, "Grpc-Timeout");
+    uint64_t number;
+    size_t len = value != NULL ? strlen(value) : 0;
+    if (len == 0 || (len > 1 && strchr("HMSmun", value[len - 1]) != NULL &&
+                     parse_u64(value, len - 1, &number) == ERR_OK))
+        return true;
+    char text[80];
+    (void)snprintf(text, sizeof text, "invalid grpc-timeout: %.40s", value);
+    v3_fail_text(api, call, 3, text);
+    return false;
 }
 
 static void handle_post(struct api *api, struct v3_call *call, const struct api_request *request,
@@ -427,7 +446,7 @@ void v3_handle(struct api *api, uint64_t token, const struct api_request *reques
     const struct v3_route *route = v3_route_find(path);
     api->v3->now_ms = now_ms;
     bool upgrade = is_upgrade(request);
-    if (request->method == API_OTHER) { /* a browser asks before it posts */
+    if (request->method == API_OPTIONS) { /* a browser asks before it posts */
         respond_plain(api, token, 200, "");
     } else if (route == NULL) {
         respond_plain(api, token, 404, "Not Found\n");
@@ -437,6 +456,8 @@ void v3_handle(struct api *api, uint64_t token, const struct api_request *reques
         struct v3_call *call = call_new(api, token, route);
         if (route->token && has_token(request)) {
             v3_fail(api, call, V3_BAD_TOKEN);
+        } else if (!check_timeout(api, call, request)) {
+            return;
         } else if (upgrade) {
             call->is_socket = call->is_stream = true;
             v3_stream_begin(api, call);

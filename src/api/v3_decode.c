@@ -199,7 +199,7 @@ static enum err unwanted(const json_t *value, const char *wanted, char *why)
     return say(why, "json: cannot unmarshal %s into Go value of type %s", kind_of(value), wanted);
 }
 
-/* Digits with a sign, as JSON writes whole numbers, white space around. */
+/* Digits with a sign, as JSON writes whole numbers, white space around; null as Go reads it. */
 static bool parse_digits(const char *text, size_t len, bool *negative, uint64_t *magnitude)
 {
     while (len > 0 && is_white(*text)) {
@@ -209,6 +209,8 @@ static bool parse_digits(const char *text, size_t len, bool *negative, uint64_t 
     while (len > 0 && is_white(text[len - 1]))
         len--;
     *negative = len > 0 && *text == '-';
+    if (len == 4 && memcmp(text, "null", 4) == 0)
+        return true;
     if (*negative) {
         text++;
         len--;
@@ -258,6 +260,8 @@ static enum err decode_enum(const struct v3_field *field, const json_t *value, v
         if (number < 0)
             return say(why, "unknown value \"%.40s\" for enum %s", json_string_value(value),
                        field->values->name);
+    } else if (json_is_null(value)) { /* in a list: as Go reads it */
+        number = 0;
     } else if (json_is_integer(value) && json_integer_value(value) >= INT32_MIN &&
                json_integer_value(value) <= INT32_MAX) {
         number = (int32_t)json_integer_value(value);
@@ -268,15 +272,34 @@ static enum err decode_enum(const struct v3_field *field, const json_t *value, v
     return ERR_OK;
 }
 
+/* A list of numbers, as Go reads it; false: one of them is no byte. */
+static bool decode_byte_list(const json_t *list, struct v3_arena *arena, struct v3_bytes *out)
+{
+    size_t len = json_array_size(list);
+    uint8_t *data = len > 0 ? v3_arena_alloc(arena, len, 1) : NULL;
+    for (size_t i = 0; i < len; i++) {
+        const json_t *one = json_array_get(list, i);
+        json_int_t number = json_integer_value(one); /* 0 of what is no number */
+        if ((!json_is_integer(one) && !json_is_null(one)) || number < 0 || number > UINT8_MAX)
+            return false;
+        data[i] = (uint8_t)number;
+    }
+    *out = (struct v3_bytes){data, len};
+    return true;
+}
+
 static enum err decode_bytes(const json_t *value, void *at, struct v3_arena *arena, char *why)
 {
     struct v3_bytes bytes = {0};
-    bool empty_list = json_is_array(value) && json_array_size(value) == 0; /* as Go reads it */
-    if (!empty_list && !json_is_string(value))
+    if (json_is_array(value)) {
+        if (!decode_byte_list(value, arena, &bytes))
+            return say(why, "json: cannot unmarshal a list of other things than bytes");
+    } else if (!json_is_string(value)) {
         return unwanted(value, "[]uint8", why);
-    if (!empty_list &&
-        !v3_base64_decode(json_string_value(value), json_string_length(value), arena, &bytes))
+    } else if (!v3_base64_decode(json_string_value(value), json_string_length(value), arena,
+                                 &bytes)) {
         return say(why, "illegal base64 data");
+    }
     memcpy(at, &bytes, sizeof bytes);
     return ERR_OK;
 }
@@ -387,11 +410,11 @@ static enum err decode_list(struct decoder *decoder, const struct v3_field *fiel
     return err;
 }
 
-/* The value of a field under either of its names; NULL: absent. */
+/* The value of a field under either of its names, its camel's one first; NULL: absent. */
 static const json_t *find_value(const json_t *object, const char *name)
 {
-    const json_t *value = json_object_get(object, name);
-    if (value == NULL && strchr(name, '_') != NULL) {
+    const json_t *value = NULL;
+    if (strchr(name, '_') != NULL) {
         char camel[64];
         size_t len = 0;
         for (const char *c = name; *c != '\0' && len + 1 < sizeof camel; c++) {
@@ -402,6 +425,7 @@ static const json_t *find_value(const json_t *object, const char *name)
         camel[len] = '\0';
         value = json_object_get(object, camel);
     }
+    value = value != NULL ? value : json_object_get(object, name);
     return value != NULL && !json_is_null(value) ? value : NULL;
 }
 

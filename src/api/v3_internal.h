@@ -102,6 +102,7 @@ struct v3_call {
     bool is_stream; /* the answer is a stream, or a WebSocket */
     bool is_socket;
     bool is_streaming_begun; /* its head is on its way */
+    bool has_said;           /* and a message of it */
     bool in_node;            /* the node owes a result */
     bool is_write;           /* ... of a write */
     bool is_gone;            /* the client has; waits for the node's result only */

@@ -231,6 +231,8 @@ static enum api_method method_of(struct evhttp_request *request)
         return API_PUT;
     if (type == EVHTTP_REQ_POST)
         return API_POST;
+    if (type == EVHTTP_REQ_OPTIONS)
+        return API_OPTIONS;
     return type == EVHTTP_REQ_DELETE ? API_DELETE : API_OTHER;
 }
 

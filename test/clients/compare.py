@@ -18,6 +18,8 @@ import time
 import traceback
 
 import semantics_cluster
+import semantics_corners
+import semantics_corners2
 import semantics_http
 import semantics_kv
 import semantics_more
@@ -31,6 +33,13 @@ WANTED = [
     ("http_paths", "POST /v3//", "404", "Go's multiplexer redirects, we do not"),
     ("http_paths", "POST /v4/", "bad_member_id", "the root is a store of keys here"),
     ("learner", "update it", "isLearner", "3.4 forgets that it is a learner; newer ones do not"),
+    ("corner_txn_end", "kv/txn", "duplicate key", "etcd's check takes a delete without an end for an empty one"),
+    ("corner_maintenance", "hashkv", "", "a path of newer ones"),
+    ("corner_http", "an extension", "bad_chunk", "libevent reads no chunk extensions"),
+    ("corner_http", "a dot", "404", "Go's multiplexer redirects, we do not"),
+    ("corner_http", "two dots", "404", "Go's multiplexer redirects, we do not"),
+    ("corner_http", "FOO ", "501", "libevent's answer to a method that nobody knows"),
+    ("corner_http", "post ", "501", "libevent's answer to a method that nobody knows"),
     ("cluster3_members", "the same address", "Peer URLs already exists", "as newer ones say"),
     ("cluster3_refused", "every member", "true", "etcd's members diverge for good here (its issue 18667)"),
 ]
@@ -39,7 +48,7 @@ WANTED = [
 def scenarios(only):
     found = []
     for module in (semantics_kv, semantics_streams, semantics_http, semantics_more,
-                   semantics_cluster):
+                   semantics_cluster, semantics_corners, semantics_corners2):
         found += [(k[9:], v) for k, v in vars(module).items() if k.startswith("scenario_")]
     return [(k, v) for k, v in found if only in k]
 
@@ -79,25 +88,42 @@ def steps_of(name, run, kind, port):
 
 
 def record(kind, port, only):
-    """Those with members of their own run beside the others, which share one and follow each other."""
+    """Each of those with members of their own runs beside the others, which share one and follow each
+    other; likewise the corners, which share another one where we start them."""
     found = scenarios(only)
     out = {name: None for name, _ in found}
 
-    def work(name, run):
-        out[name] = steps_of(name, run, kind, port)
+    def work(some, port):
+        for name, run in some:
+            out[name] = steps_of(name, run, kind, port)
 
-    beside = [threading.Thread(target=work, args=one) for one in found if one[0].startswith("cluster3_")]
+    def work_apart(some):
+        with_own = stores.new(kind, 1)
+        try:
+            with_own.start()
+            work(some, stores.port_of(with_own.endpoints()[0]))
+        finally:
+            with_own.stop()
+
+    def of(prefix):
+        return [one for one in found if one[0].startswith(prefix)]
+
+    apart = [] if port else of("corner_")
+    beside = [threading.Thread(target=work, args=([one], 0)) for one in of("cluster3_")]
+    beside += [threading.Thread(target=work_apart, args=(apart,))] if apart else []
     for thread in beside:
         thread.start()
-    for name, run in found:
-        if not name.startswith("cluster3_"):
-            work(name, run)
+    rest = [one for one in found if one not in apart and not one[0].startswith("cluster3_")]
+    if port:
+        work(rest, port)
+    elif rest:
+        work_apart(rest)
     for thread in beside:
         thread.join()
     return out
 
 
-GO_SAYS = ("json: ", "invalid character", "unexpected E", "unexpected end", "unknown value", "illegal base64", "bad ",
+GO_SAYS = ("json: ", "invalid target ", "invalid character", "unexpected E", "unexpected end", "unknown value", "illegal base64", "bad ",
            "cannot parse", "strconv.", "proto: ", "failed to decode")
 
 
@@ -126,8 +152,9 @@ def comparable(step, old):
         return {"status": step["status"], "body": {name: body.get(name) for name in more}}
     if is_go(old.get("body")):
         out["body"] = code_only(body)
-    if any(is_go(m) for m in old.get("messages", [])):
-        out["messages"] = [code_only(m) for m in step.get("messages", [])]
+    for part in ("messages", "others"):
+        if any(is_go(m) for m in old.get(part, [])):
+            out[part] = [code_only(m) for m in step.get(part, [])]
     if isinstance(old.get("body"), dict) and "text" in old["body"]:
         out = {k: v for k, v in out.items() if k not in ("body", "type", "compact")}
     return out
@@ -179,17 +206,6 @@ def report(found, steps):
     return 1 if unwanted else 0
 
 
-def on_server(kind, port, only):
-    if port:
-        return record(kind, port, only)
-    server = stores.new(kind, 1)
-    try:
-        server.start()
-        return record(kind, stores.port_of(server.endpoints()[0]), only)
-    finally:
-        server.stop()
-
-
 def main():
     arguments = sys.argv[1:]
     only = ""
@@ -203,7 +219,7 @@ def main():
         sys.exit(__doc__)
     verb, path = arguments[:2]
     if verb == "record":
-        found = on_server("etcd", int(arguments[2]) if len(arguments) > 2 else 0, only)
+        found = record("etcd", int(arguments[2]) if len(arguments) > 2 else 0, only)
         with open(path, "w") as file:
             file.write(dumped(found))
         print("%d steps of %d scenarios" % (sum(map(len, found.values())), len(found)))
@@ -214,7 +230,7 @@ def main():
         with open(arguments[2]) as file:
             new = json.load(file)
     else:
-        new = on_server(against, int(arguments[2]) if len(arguments) > 2 else 0, only)
+        new = record(against, int(arguments[2]) if len(arguments) > 2 else 0, only)
     return report(differences(old, new), sum(map(len, old.values())))
 
 

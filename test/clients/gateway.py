@@ -223,19 +223,19 @@ class Recorder:
         self.base = 0
         self.streams = []
         self.store = None  # of scenarios with several members
-        got = self.raw("kv/range", b'{"key":"AA=="}', record=False)
-        self.base = int(json.loads(got[1])["header"]["revision"])
+        self.base = self.revision_now()
 
     # ---- requests ----
 
     def settle(self, after, seconds=5):
         """Waits until the store is that many revisions after the scenario's begin."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            got = self.raw("kv/range", b'{"key":"AA=="}', record=False)
-            if int(json.loads(got[1])["header"]["revision"]) >= self.rev(after):
-                return
+        while time.monotonic() < until and self.revision_now() < self.rev(after):
             time.sleep(0.02)
+
+    def revision_now(self):
+        got = self.raw("kv/range", b'{"key":"AA=="}', record=False)
+        return int(json.loads(got[1])["header"]["revision"])
 
     def rev(self, after):
         """The revision that many after the scenario's begin."""

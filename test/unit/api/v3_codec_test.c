@@ -72,6 +72,7 @@ static void test_numbers_as_numbers_and_strings_are_exact(void **state)
         {RANGE, "{\"limit\":-0}", "{}"},
         {RANGE, "{\"limit\":\"0\"}", "{}"},
         {RANGE, "{\"limit\":null}", "{}"},
+        {RANGE, "{\"limit\":\"null\"}", "{}"},
         {RANGE, "{\"limit\":9007199254740993}", "{\"limit\":\"9007199254740993\"}"},
         {RANGE, "{\"limit\":9223372036854775807}", "{\"limit\":\"9223372036854775807\"}"},
         {RANGE, "{\"limit\":\"9223372036854775807\"}", "{\"limit\":\"9223372036854775807\"}"},
@@ -138,7 +139,12 @@ static void test_bytes_are_strict_base64(void **state)
         {RANGE, "{\"key\":1}", NULL},
         {RANGE, "{\"key\":true}", NULL},
         {RANGE, "{\"key\":{}}", NULL},
-        {RANGE, "{\"key\":[1]}", NULL},
+        /* lists of numbers, which Go reads too */
+        {RANGE, "{\"key\":[97,0,255,null]}", "{\"key\":\"YQD/AA==\"}"},
+        {RANGE, "{\"key\":[256]}", NULL},
+        {RANGE, "{\"key\":[-1]}", NULL},
+        {RANGE, "{\"key\":[1.5]}", NULL},
+        {RANGE, "{\"key\":[\"a\"]}", NULL},
     };
     CHECK(rows);
 }
@@ -165,7 +171,8 @@ static void test_enumerations_by_name_and_number(void **state)
         {WATCH, "{\"create_request\":{\"filters\":[\"NODELETE\",0]}}",
          "{\"create_request\":{\"filters\":[\"NODELETE\",\"NOPUT\"]}}"},
         {WATCH, "{\"create_request\":{\"filters\":[]}}", "{\"create_request\":{}}"},
-        {WATCH, "{\"create_request\":{\"filters\":[null]}}", NULL},
+        {WATCH, "{\"create_request\":{\"filters\":[null]}}",
+         "{\"create_request\":{\"filters\":[\"NOPUT\"]}}"},
         {WATCH, "{\"create_request\":{\"filters\":\"NOPUT\"}}", NULL},
     };
     CHECK(rows);
@@ -177,6 +184,8 @@ static void test_names_both_ways_and_unknown_ones(void **state)
     static const struct row rows[] = {
         {RANGE, "{\"rangeEnd\":\"YQ==\",\"minModRevision\":\"1\",\"keysOnly\":true}",
          "{\"range_end\":\"YQ==\",\"keys_only\":true,\"min_mod_revision\":\"1\"}"},
+        {RANGE, "{\"range_end\":\"YQ==\",\"rangeEnd\":\"Yg==\"}", "{\"range_end\":\"Yg==\"}"},
+        {RANGE, "{\"rangeEnd\":\"Yg==\",\"range_end\":\"YQ==\"}", "{\"range_end\":\"Yg==\"}"},
         {RANGE, "{\"Key\":\"YQ==\",\"RangeEnd\":\"Yg==\",\"count-only\":true}", "{}"},
         {RANGE, "{\"unknown\":{\"deep\":[1,{\"x\":null}]},\"key\":\"YQ==\"}", "{\"key\":\"YQ==\"}"},
         {RANGE, "{\"key\":\"YQ==\",\"key\":\"Yg==\"}", "{\"key\":\"Yg==\"}"},
