@@ -190,9 +190,11 @@ void kv_range_fill(const struct kv *kv, const struct kv_range *range, struct kv_
 
 enum kv_status kv_range_all(const struct kv *kv, const struct kv_range *range, struct kv_reply *out)
 {
+    struct kv_range now = *range;
+    now.revision = range->revision != 0 ? range->revision : kv->revision;
     *out = (struct kv_reply){.type = KV_OP_RANGE, .revision = kv->revision};
     out->status = range->keys.key.len == 0 ? KV_KEY_EMPTY : kv_revision_check(kv, range->revision);
     if (out->status == KV_OK)
-        kv_range_fill(kv, range, out);
+        kv_range_fill(kv, &now, out);
     return out->status;
 }

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 1000, KEY_BYTES = 32, VALUE_BYTES = 100 };
+enum { BATCH = 1000, KEY_BYTES = 32, VALUE_BYTES = 100, DELETES = 8192 };
 
 static double seconds(void)
 {
@@ -135,6 +135,103 @@ static void compact(struct kv *kv, uint64_t keys, bool shuffled)
     buf_deinit(&bytes);
 }
 
+/* ---- what is done at once, so within one turn ------------------------------------------------ */
+
+static void range_at_once(const struct kv *kv, const char *what, struct kv_range range)
+{
+    struct kv_reply reply;
+    range.keys = (struct kv_keys){.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    double start = seconds();
+    if (kv_range_all(kv, &range, &reply) != KV_OK)
+        abort();
+    printf("at once: %s: %.1f ms for %" PRIu64 " keys\n", what, (seconds() - start) * 1e3,
+           reply.count);
+    kv_reply_deinit(&reply);
+}
+
+/* All keys, as a turn of the node does it. */
+static void write_in_slices(struct kv *kv, const char *what, const struct kv_command *command)
+{
+    struct buf bytes = {0};
+    uint64_t keys = kv_count(kv);
+    kv_command_encode(&bytes, command);
+    struct kv_log_entry entry = {.command = bytes.data, .len = bytes.len, .term = 1};
+    struct kv_result result;
+    double longest = 0;
+    double all = 0;
+    bool begun = false;
+    for (bool done = false; !done; begun = true) {
+        size_t budget = DELETES;
+        double start = seconds();
+        done = begun ? kv_apply_go_on(kv, &budget, &result)
+                     : kv_apply_begin(kv, &entry, &budget, &result);
+        double took = seconds() - start;
+        longest = took > longest ? took : longest;
+        all += took;
+    }
+    if (result.status != KV_OK)
+        abort();
+    printf("%s of %" PRIu64 " keys: %.1f ms, longest slice of %d %.1f ms\n", what,
+           keys - kv_count(kv), all * 1e3, DELETES, longest * 1e3);
+    kv_result_deinit(&result);
+    buf_deinit(&bytes);
+}
+
+static void write_one(struct kv *kv, const struct kv_command *command)
+{
+    struct buf bytes = {0};
+    kv_command_encode(&bytes, command);
+    struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 1, false);
+    if (result.status != KV_OK)
+        abort();
+    kv_result_deinit(&result);
+    buf_deinit(&bytes);
+}
+
+static struct kv_op put_of(const char *key)
+{
+    struct kv_bytes bytes = {(const uint8_t *)key, KEY_BYTES};
+    return (struct kv_op){.type = KV_OP_PUT, .put = {.key = bytes}};
+}
+
+static void at_once(struct kv *kv, uint64_t keys)
+{
+    static struct kv_op ops[BATCH];
+    static char key[BATCH][KEY_BYTES + 8];
+    struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    struct kv_op del = {.type = KV_OP_DELETE, .del = {.keys = all}};
+    struct kv_op grant = {.type = KV_OP_GRANT, .grant = {.id = 1, .ttl_s = 10}};
+    struct kv_lease_time lease = {.id = 1};
+    struct kv_op one = {.type = KV_OP_PUT, .put = {.key = {(const uint8_t *)"a", 1}}};
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = &one, .op_count = 1};
+    write_one(kv, &command);
+    command.ops = &del;
+    range_at_once(kv, "count of an old revision",
+                  (struct kv_range){.count_only = true, .revision = kv_revision(kv) - 1});
+    range_at_once(kv, "limit 1 by value, descending",
+                  (struct kv_range){.limit = 1, .sort = KV_BY_VALUE, .order = KV_DESCEND});
+    range_at_once(kv, "limit 1 by revision, descending",
+                  (struct kv_range){.limit = 1, .sort = KV_BY_MOD, .order = KV_DESCEND});
+    write_in_slices(kv, "delete", &command);
+    command.ops = &grant;
+    write_one(kv, &command);
+    for (uint64_t first = 0; first < keys; first += BATCH) {
+        for (uint64_t i = 0; i < BATCH; i++) {
+            (void)snprintf(key[i], sizeof key[i], "/registry/pods/%017" PRIu64, first + i);
+            ops[i] = put_of(key[i]);
+            ops[i].put.lease = 1;
+        }
+        struct buf bytes = {0};
+        struct kv_command batch = {.type = KV_COMMAND_BATCH, .ops = ops, .op_count = BATCH};
+        kv_command_encode(&bytes, &batch);
+        struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 1, false);
+        kv_result_deinit(&result);
+        buf_deinit(&bytes);
+    }
+    command = (struct kv_command){.type = KV_COMMAND_REVOKE, .leases = &lease, .lease_count = 1};
+    write_in_slices(kv, "revoke", &command);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
@@ -144,6 +241,7 @@ int main(int argc, char **argv)
     load(kv, keys, shuffled);
     snapshot(kv);
     compact(kv, keys, shuffled);
+    at_once(kv, keys);
     kv_free(kv);
     return 0;
 }
