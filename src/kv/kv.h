@@ -108,6 +108,19 @@ enum kv_step {
 /* *budget: steps (nodes, versions) that may still be done; lowered by what was done. */
 enum kv_step kv_cursor_next(const struct kv *kv, struct kv_cursor *cursor, size_t *budget,
                             struct kv_item *out);
+/* Brings what a walk finds into the order of a range request, in slices. *budget as above. It holds
+ * what was added. */
+struct kv_sorter;
+struct kv_sorter *kv_sorter_new(const struct kv_range *range); /* its order, sort and limit */
+/* The item that kv_cursor_next gave just now. */
+void kv_sorter_add(struct kv_sorter *sorter, const struct kv_cursor *cursor);
+/* After all are added. true: they are in order. */
+bool kv_sorter_sort(struct kv_sorter *sorter, size_t *budget);
+bool kv_sorter_peek(const struct kv_sorter *sorter, struct kv_item *out); /* the next in order */
+void kv_sorter_pop(struct kv_sorter *sorter);
+bool kv_sorter_has_more(const struct kv_sorter *sorter); /* the limit cut */
+/* true: it is freed; false: there is more to do, nothing else can be done with it. */
+bool kv_sorter_free_some(struct kv_sorter *sorter, size_t *budget);
 /* Keys in the range at the newest revision: O(log n). Without those that the command under way has
  * deleted so far. */
 uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys);

@@ -67,7 +67,15 @@ enum kv_status kv_revision_check(const struct kv *kv, uint64_t revision);
 /* As kv_range_all, the revision was checked; 0 = newest, what the command at work has written
  * included. */
 void kv_range_fill(const struct kv *kv, const struct kv_range *range, struct kv_reply *reply);
+/* < 0: a comes before b in the order of the range, which is one of all keys. */
+int kv_range_compare(const struct kv_range *range, const struct kv_entry *a,
+                     const struct kv_entry *b);
 void kv_reply_add_item(struct kv_reply *reply, struct kv_entry *entry, size_t *cap);
+
+/* ---- cursor.c --------------------------------------------------------------------------------- */
+
+/* That of the item given last. */
+struct kv_entry *kv_cursor_entry(const struct kv_cursor *cursor);
 
 /* ---- txn.c: one operation, a transaction or not; it has passed kv_command_check ----------------
  */

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 1000, KEY_BYTES = 32, VALUE_BYTES = 100, DELETES = 8192 };
+enum { BATCH = 1000, KEY_BYTES = 32, VALUE_BYTES = 100, READS = 2000, DELETES = 8192 };
 
 static double seconds(void)
 {
@@ -135,18 +135,65 @@ static void compact(struct kv *kv, uint64_t keys, bool shuffled)
     buf_deinit(&bytes);
 }
 
-/* ---- what is done at once, so within one turn ------------------------------------------------ */
+/* ---- what would be long at once -------------------------------------------------------------- */
 
-static void range_at_once(const struct kv *kv, const char *what, struct kv_range range)
+struct slices {
+    double start;
+    double longest;
+    double all;
+};
+
+static void slice_ends(struct slices *slices)
 {
-    struct kv_reply reply;
-    range.keys = (struct kv_keys){.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
-    double start = seconds();
-    if (kv_range_all(kv, &range, &reply) != KV_OK)
+    double now = seconds();
+    double took = now - slices->start;
+    slices->all += took;
+    slices->longest = took > slices->longest ? took : slices->longest;
+    slices->start = now;
+}
+
+static size_t write_sorted(struct kv_sorter *sorter, struct slices *slices)
+{
+    struct kv_item item;
+    size_t given = 0;
+    for (bool done = false; !done; slice_ends(slices)) {
+        size_t budget = READS;
+        done = kv_sorter_sort(sorter, &budget);
+    }
+    for (; kv_sorter_peek(sorter, &item); kv_sorter_pop(sorter)) {
+        if (++given % READS == 0)
+            slice_ends(slices);
+    }
+    return given;
+}
+
+/* Counts if it has no order. */
+static void range_in_slices(const struct kv *kv, const char *what, const struct kv_range *range)
+{
+    struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    struct kv_sorter *sorter = range->sort != KV_BY_KEY ? kv_sorter_new(range) : NULL;
+    struct kv_cursor *cursor;
+    struct kv_item item;
+    struct slices slices = {.start = seconds()};
+    size_t count = 0;
+    if (kv_cursor_open(kv, &all, range->revision, false, &cursor) != KV_OK)
         abort();
-    printf("at once: %s: %.1f ms for %" PRIu64 " keys\n", what, (seconds() - start) * 1e3,
-           reply.count);
-    kv_reply_deinit(&reply);
+    enum kv_step step = KV_STEP_PAUSE;
+    for (; step != KV_STEP_END; slice_ends(&slices)) {
+        size_t budget = READS;
+        while ((step = kv_cursor_next(kv, cursor, &budget, &item)) == KV_STEP_ITEM) {
+            count++;
+            if (sorter != NULL)
+                kv_sorter_add(sorter, cursor);
+        }
+    }
+    size_t budget = SIZE_MAX;
+    size_t given = sorter != NULL ? write_sorted(sorter, &slices) : 0;
+    if (sorter != NULL)
+        (void)kv_sorter_free_some(sorter, &budget);
+    kv_cursor_free(cursor);
+    printf("%s: %.1f ms for %zu keys, %zu given, longest slice of %d %.1f ms\n", what,
+           slices.all * 1e3, count, given, READS, slices.longest * 1e3);
 }
 
 /* All keys, as a turn of the node does it. */
@@ -157,22 +204,18 @@ static void write_in_slices(struct kv *kv, const char *what, const struct kv_com
     kv_command_encode(&bytes, command);
     struct kv_log_entry entry = {.command = bytes.data, .len = bytes.len, .term = 1};
     struct kv_result result;
-    double longest = 0;
-    double all = 0;
+    struct slices slices = {.start = seconds()};
     bool begun = false;
     for (bool done = false; !done; begun = true) {
         size_t budget = DELETES;
-        double start = seconds();
         done = begun ? kv_apply_go_on(kv, &budget, &result)
                      : kv_apply_begin(kv, &entry, &budget, &result);
-        double took = seconds() - start;
-        longest = took > longest ? took : longest;
-        all += took;
+        slice_ends(&slices);
     }
     if (result.status != KV_OK)
         abort();
     printf("%s of %" PRIu64 " keys: %.1f ms, longest slice of %d %.1f ms\n", what,
-           keys - kv_count(kv), all * 1e3, DELETES, longest * 1e3);
+           keys - kv_count(kv), slices.all * 1e3, DELETES, slices.longest * 1e3);
     kv_result_deinit(&result);
     buf_deinit(&bytes);
 }
@@ -194,7 +237,7 @@ static struct kv_op put_of(const char *key)
     return (struct kv_op){.type = KV_OP_PUT, .put = {.key = bytes}};
 }
 
-static void at_once(struct kv *kv, uint64_t keys)
+static void in_slices(struct kv *kv, uint64_t keys)
 {
     static struct kv_op ops[BATCH];
     static char key[BATCH][KEY_BYTES + 8];
@@ -206,12 +249,12 @@ static void at_once(struct kv *kv, uint64_t keys)
     struct kv_command command = {.type = KV_COMMAND_OP, .ops = &one, .op_count = 1};
     write_one(kv, &command);
     command.ops = &del;
-    range_at_once(kv, "count of an old revision",
-                  (struct kv_range){.count_only = true, .revision = kv_revision(kv) - 1});
-    range_at_once(kv, "limit 1 by value, descending",
-                  (struct kv_range){.limit = 1, .sort = KV_BY_VALUE, .order = KV_DESCEND});
-    range_at_once(kv, "limit 1 by revision, descending",
-                  (struct kv_range){.limit = 1, .sort = KV_BY_MOD, .order = KV_DESCEND});
+    struct kv_range range = {.revision = kv_revision(kv) - 1};
+    range_in_slices(kv, "count of an old revision", &range);
+    range = (struct kv_range){.sort = KV_BY_VALUE, .order = KV_DESCEND, .limit = 1};
+    range_in_slices(kv, "the last one by value", &range);
+    range = (struct kv_range){.sort = KV_BY_MOD, .order = KV_DESCEND};
+    range_in_slices(kv, "all by revision, descending", &range);
     write_in_slices(kv, "delete", &command);
     command.ops = &grant;
     write_one(kv, &command);
@@ -241,7 +284,7 @@ int main(int argc, char **argv)
     load(kv, keys, shuffled);
     snapshot(kv);
     compact(kv, keys, shuffled);
-    at_once(kv, keys);
+    in_slices(kv, keys);
     kv_free(kv);
     return 0;
 }

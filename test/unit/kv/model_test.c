@@ -434,6 +434,70 @@ static void some_of_view(struct world *w)
         end_view(w);
 }
 
+/* ---- sorting in slices ----------------------------------------------------------------------- */
+
+static void walk_into(struct world *w, struct kv_cursor *cursor, struct kv_sorter *sorter)
+{
+    struct kv_item item;
+    enum kv_step step;
+    do {
+        size_t budget = 1 + (size_t)below(w, 4);
+        step = kv_cursor_next(w->tidy, cursor, &budget, &item);
+        if (step == KV_STEP_ITEM)
+            kv_sorter_add(sorter, cursor);
+    } while (step != KV_STEP_END);
+    for (bool done = false; !done;) {
+        size_t budget = 1 + (size_t)below(w, 4);
+        done = kv_sorter_sort(sorter, &budget);
+    }
+}
+
+static void assert_sorted_is(struct kv_sorter *sorter, const struct kv_reply *want)
+{
+    struct kv_item item;
+    for (size_t i = 0; i < want->item_count; i++) {
+        struct kv_item other;
+        kv_entry_item(want->items[i], &other);
+        assert_true(kv_sorter_peek(sorter, &item));
+        assert_int_equal(item.mod_revision, other.mod_revision);
+        assert_int_equal(item.key.len, other.key.len);
+        assert_memory_equal(item.key.data, other.key.data, item.key.len);
+        if (i < 2 || i % 2 == 0) /* some are left to kv_sorter_free_some */
+            kv_sorter_pop(sorter);
+        else
+            return;
+    }
+    assert_false(kv_sorter_peek(sorter, &item));
+    assert_int_equal(kv_sorter_has_more(sorter), want->more);
+}
+
+/* A range by walk and sorter is what it is at once. */
+static void sort_some(struct world *w)
+{
+    struct kv_command command = {0};
+    struct kv_range range = random_range(w, &command);
+    struct kv_range plain = {.keys = range.keys,
+                             .revision = range.revision,
+                             .limit = range.limit,
+                             .order = range.order,
+                             .sort = range.sort};
+    struct kv_cursor *cursor;
+    struct kv_reply want;
+    if (kv_range_all(w->tidy, &plain, &want) == KV_OK) {
+        struct kv_sorter *sorter = kv_sorter_new(&plain);
+        size_t budget = 0;
+        assert_int_equal(kv_cursor_open(w->tidy, &plain.keys, plain.revision, false, &cursor),
+                         KV_OK);
+        walk_into(w, cursor, sorter);
+        kv_cursor_free(cursor);
+        assert_sorted_is(sorter, &want);
+        while (!kv_sorter_free_some(sorter, &budget))
+            budget = 1;
+    }
+    kv_reply_deinit(&want);
+    kv_command_deinit(&command);
+}
+
 /* ---- the run --------------------------------------------------------------------------------- */
 
 static void look(struct world *w)
@@ -463,6 +527,8 @@ static void run(uint64_t seed, unsigned steps)
         }
         if (one_in(&w, 15))
             look(&w);
+        if (one_in(&w, 5))
+            sort_some(&w);
         if (one_in(&w, 2))
             some_of_cursor(&w);
         if (w.view != NULL && (one_in(&w, 3) || w.log_count > LOG_MAX / 2))
