@@ -49,6 +49,7 @@ void v3_free(struct api *api)
     struct v3_call *next;
     HASH_ITER(hh, api->v3->calls, call, next)
     call_free(api, call);
+    v3_walk_deinit(api->v3);
     mem_free(api->v3);
     api->v3 = NULL;
 }

@@ -63,7 +63,7 @@ static uint64_t positive(int64_t number)
 
 /* As etcd: with a target but no order, and a limit but no filter, the limit cuts in the order of
  * keys, and what is left is sorted. */
-static bool sorts_what_is_left(const struct v3_range_request *request)
+bool v3_sorts_what_is_left(const struct v3_range_request *request)
 {
     return request->sort_order == 0 && request->sort_target > 0 && request->limit > 0 &&
            request->min_mod_revision == 0 && request->max_mod_revision == 0 &&
@@ -73,7 +73,7 @@ static bool sorts_what_is_left(const struct v3_range_request *request)
 static void order_to_kv(const struct v3_range_request *request, struct kv_range *out)
 {
     bool known = request->sort_target >= 0 && request->sort_target <= (int32_t)KV_BY_VALUE;
-    if (sorts_what_is_left(request)) {
+    if (v3_sorts_what_is_left(request)) {
         out->limit++; /* one more shows whether the limit cut, and takes part in sorting */
         return;
     }
@@ -175,7 +175,7 @@ void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *reque
     out->more = reply->more;
     out->kvs = v3_kvs(arena, reply);
     out->kvs_count = reply->item_count;
-    if (sorts_what_is_left(request))
+    if (v3_sorts_what_is_left(request))
         sort_what_is_left(request, out);
     for (size_t i = 0; request->keys_only && i < out->kvs_count; i++)
         out->kvs[i].value = (struct v3_bytes){NULL, 0};

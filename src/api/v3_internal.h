@@ -133,10 +133,16 @@ struct v3_call {
     TAILQ_ENTRY(v3_call) next_walking;
 };
 
+struct v3_leftover { /* of a range in order, whose client has gone; to be freed in slices */
+    struct kv_sorter *sorter;
+    SLIST_ENTRY(v3_leftover) next;
+};
+
 struct v3 {
     struct v3_call *calls;         /* uthash */
     TAILQ_HEAD(, v3_call) waiting; /* for the store to change */
     TAILQ_HEAD(, v3_call) walking; /* large ranges */
+    SLIST_HEAD(, v3_leftover) leftovers;
     uint64_t seen_end;             /* of the history */
     uint64_t seen_generation;
     uint64_t now_ms;
@@ -205,6 +211,7 @@ void v3_kv_of_item(const struct kv_item *item, struct v3_key_value *out);
 /* Borrowed from the reply. */
 struct v3_key_value *v3_kvs(struct v3_arena *arena, const struct kv_reply *reply);
 void v3_range_to_kv(const struct v3_range_request *request, struct kv_range *out);
+bool v3_sorts_what_is_left(const struct v3_range_request *request);
 bool v3_put_to_kv(const struct v3_put_request *request, struct kv_put *out, enum v3_error *error);
 /* of header: filled in beforehand. */
 void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *request,
@@ -212,8 +219,11 @@ void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *reque
 
 /* ---- large ranges (v3_walk.c) ---------------------------------------------------------------- */
 
-bool v3_is_large(const struct kv *kv, const struct kv_range *range);
+/* Everything but single keys and counts of now. */
+bool v3_is_walked(const struct kv *kv, const struct kv_range *range);
 void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range *range);
+
+void v3_walk_deinit(struct v3 *v3); /* after all calls are freed */
 
 /* An id of a member was in use once: tries another one. false: that is not it. */
 bool v3_member_add_again(struct api *api, struct v3_call *call, uint64_t now_ms);

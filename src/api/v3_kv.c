@@ -9,8 +9,7 @@ static void answer_range(struct api *api, struct v3_call *call)
     const struct v3_range_request *request = call->request;
     struct kv_range range;
     v3_range_to_kv(request, &range);
-    bool sorted_afterwards = request->sort_order == 0 && request->sort_target != 0;
-    if (!sorted_afterwards && v3_is_large(node_kv(api->node), &range)) {
+    if (!v3_sorts_what_is_left(request) && v3_is_walked(node_kv(api->node), &range)) {
         v3_walk_begin(api, call, &range);
         return;
     }

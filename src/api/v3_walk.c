@@ -1,6 +1,7 @@
 /*
- * Large ranges: walked at one revision, a slice a turn, and written as they are found, so that no
- * turn is long. The answer is whole before it is sent, since its count comes last.
+ * Large ranges: walked at one revision, a slice a turn, and written as they are found, or put in
+ * order first, likewise in slices, so that no turn is long. The answer is whole before it is sent,
+ * since its count comes last.
  */
 #include "api/v3_internal.h"
 #include "base/assert.h"
@@ -8,12 +9,14 @@
 
 #include <inttypes.h>
 
-#define WALK_KEYS 2000 /* ranges with more are walked in slices */
-#define SLICE_STEPS 4000
+#define SLICE_STEPS 2000
 #define SLICE_BYTES (1U << 20)
+#define SLICES_A_TURN 4
 
 struct v3_walk {
     struct kv_cursor *cursor;
+    struct kv_sorter *sorter; /* NULL: the order of the walk will do */
+    bool is_walked;           /* all that was found is in sorter */
     struct kv_range range;
     struct buf text;
     uint64_t given;
@@ -23,11 +26,10 @@ struct v3_walk {
     bool is_listed; /* in v3->walking */
 };
 
-bool v3_is_large(const struct kv *kv, const struct kv_range *range)
+bool v3_is_walked(const struct kv *kv, const struct kv_range *range)
 {
-    return range->keys.extent != KV_ONE_KEY && range->sort == KV_BY_KEY && !range->count_only &&
-           (range->limit == 0 || range->limit > WALK_KEYS) &&
-           kv_count_range(kv, &range->keys) > WALK_KEYS;
+    bool is_now = range->revision == 0 && !kv_is_applying(kv);
+    return range->keys.extent != KV_ONE_KEY && !(range->count_only && is_now);
 }
 
 static void unlist(struct api *api, struct v3_call *call)
@@ -38,38 +40,40 @@ static void unlist(struct api *api, struct v3_call *call)
     walk->is_listed = false;
 }
 
+/* As much at once as is good. */
+static void free_sorter(struct api *api, struct kv_sorter *sorter)
+{
+    size_t budget = SLICE_STEPS;
+    if (sorter == NULL || kv_sorter_free_some(sorter, &budget))
+        return;
+    struct v3_leftover *leftover = mem_calloc(1, sizeof *leftover);
+    leftover->sorter = sorter;
+    SLIST_INSERT_HEAD(&api->v3->leftovers, leftover, next);
+}
+
+static void free_leftovers(struct v3 *v3, size_t budget)
+{
+    struct v3_leftover *leftover = SLIST_FIRST(&v3->leftovers);
+    if (leftover == NULL || !kv_sorter_free_some(leftover->sorter, &budget))
+        return;
+    SLIST_REMOVE_HEAD(&v3->leftovers, next);
+    mem_free(leftover);
+}
+
+void v3_walk_deinit(struct v3 *v3)
+{
+    while (!SLIST_EMPTY(&v3->leftovers))
+        free_leftovers(v3, SIZE_MAX);
+}
+
 static void free_state(struct api *api, struct v3_call *call)
 {
     struct v3_walk *walk = call->state;
     unlist(api, call);
+    free_sorter(api, walk->sorter);
     kv_cursor_free(walk->cursor);
     buf_deinit(&walk->text);
     mem_free(walk);
-}
-
-/* range and what it refers to belong to the call's request. */
-void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range *range)
-{
-    const struct kv *kv = node_kv(api->node);
-    struct kv_cursor *cursor = NULL;
-    enum kv_status status =
-        kv_cursor_open(kv, &range->keys, range->revision, range->order == KV_DESCEND, &cursor);
-    if (status != KV_OK) {
-        v3_fail(api, call, v3_error_of_status(status));
-        return;
-    }
-    struct v3_walk *walk = mem_calloc(1, sizeof *walk);
-    walk->cursor = cursor;
-    walk->range = *range;
-    walk->is_count_known = range->revision == 0;
-    walk->count = walk->is_count_known ? kv_count_range(kv, &range->keys) : 0;
-    struct v3_range_response response = {.header = v3_header_now(api, call)};
-    v3_encode(&walk->text, &v3_message_range_response, &response);
-    walk->text.len--; /* its last bracket */
-    call->state = walk;
-    call->free_state = free_state;
-    walk->is_listed = true;
-    TAILQ_INSERT_TAIL(&api->v3->walking, call, next_walking);
 }
 
 static bool passes(const struct kv_range *range, const struct kv_item *item)
@@ -79,15 +83,8 @@ static bool passes(const struct kv_range *range, const struct kv_item *item)
            (range->max_create == 0 || item->create_revision <= range->max_create);
 }
 
-static void take(struct v3_walk *walk, const struct kv_item *item)
+static void write_item(struct v3_walk *walk, const struct kv_item *item)
 {
-    walk->count += walk->is_count_known ? 0 : 1;
-    if (!passes(&walk->range, item))
-        return;
-    if (walk->range.limit > 0 && walk->given == walk->range.limit) {
-        walk->more = true;
-        return;
-    }
     struct v3_key_value kv;
     v3_kv_of_item(item, &kv);
     if (walk->range.keys_only)
@@ -97,6 +94,19 @@ static void take(struct v3_walk *walk, const struct kv_item *item)
     else
         buf_add_u8(&walk->text, ',');
     v3_encode(&walk->text, &v3_message_key_value, &kv);
+}
+
+static void take(struct v3_walk *walk, const struct kv_item *item)
+{
+    walk->count += walk->is_count_known ? 0 : 1;
+    if (walk->range.count_only || !passes(&walk->range, item))
+        return;
+    if (walk->sorter != NULL)
+        kv_sorter_add(walk->sorter, walk->cursor);
+    else if (walk->range.limit > 0 && walk->given == walk->range.limit)
+        walk->more = true;
+    else
+        write_item(walk, item);
 }
 
 static void finish(struct api *api, struct v3_call *call)
@@ -115,10 +125,9 @@ static void finish(struct api *api, struct v3_call *call)
     v3_answer_text(api, call, &text);
 }
 
-/* One slice; the call may be over then. */
-static void walk_on(struct api *api, struct v3_call *call)
+/* In the order of keys. */
+static enum kv_step walk_slice(struct api *api, struct v3_walk *walk)
 {
-    struct v3_walk *walk = call->state;
     size_t budget = SLICE_STEPS;
     size_t begin = walk->text.len;
     struct kv_item item;
@@ -130,6 +139,36 @@ static void walk_on(struct api *api, struct v3_call *call)
         if (walk->more && walk->is_count_known)
             step = KV_STEP_END;
     }
+    return step;
+}
+
+/* What was found is in the sorter; it does not need the store any more. */
+static enum kv_step write_slice(struct v3_walk *walk)
+{
+    size_t budget = SLICE_STEPS;
+    size_t begin = walk->text.len;
+    struct kv_item item;
+    if (!kv_sorter_sort(walk->sorter, &budget))
+        return KV_STEP_PAUSE;
+    for (; kv_sorter_peek(walk->sorter, &item); kv_sorter_pop(walk->sorter), budget--) {
+        if (budget == 0 || walk->text.len - begin >= SLICE_BYTES)
+            return KV_STEP_PAUSE;
+        write_item(walk, &item);
+    }
+    walk->more = kv_sorter_has_more(walk->sorter);
+    return KV_STEP_END;
+}
+
+/* One slice; the call may be over then. */
+static void walk_on(struct api *api, struct v3_call *call)
+{
+    struct v3_walk *walk = call->state;
+    enum kv_step step = KV_STEP_END;
+    if (!walk->is_walked)
+        step = walk_slice(api, walk);
+    walk->is_walked = step == KV_STEP_END;
+    if (walk->is_walked && walk->sorter != NULL)
+        step = write_slice(walk);
     if (step == KV_STEP_END) {
         finish(api, call);
     } else if (step == KV_STEP_COMPACTED) {
@@ -138,17 +177,55 @@ static void walk_on(struct api *api, struct v3_call *call)
     }
 }
 
+/* range and what it refers to belong to the call's request. What takes one slice is answered at
+ * once, and the call is over then. */
+void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range *range)
+{
+    const struct kv *kv = node_kv(api->node);
+    struct kv_cursor *cursor = NULL;
+    enum kv_status status =
+        kv_cursor_open(kv, &range->keys, range->revision, range->order == KV_DESCEND, &cursor);
+    if (status != KV_OK) {
+        v3_fail(api, call, v3_error_of_status(status));
+        return;
+    }
+    struct v3_walk *walk = mem_calloc(1, sizeof *walk);
+    walk->cursor = cursor;
+    walk->range = *range;
+    walk->is_count_known = range->revision == 0 && !kv_is_applying(kv);
+    if (range->sort != KV_BY_KEY && !range->count_only)
+        walk->sorter = kv_sorter_new(range);
+    walk->count = walk->is_count_known ? kv_count_range(kv, &range->keys) : 0;
+    struct v3_range_response response = {.header = v3_header_now(api, call)};
+    v3_encode(&walk->text, &v3_message_range_response, &response);
+    walk->text.len--; /* its last bracket */
+    call->state = walk;
+    call->free_state = free_state;
+    walk->is_listed = true;
+    TAILQ_INSERT_TAIL(&api->v3->walking, call, next_walking);
+    walk_on(api, call);
+}
+
+/* However many there are, a few get on in each turn. */
 void v3_walk_turn(struct api *api)
 {
     struct v3_call *call;
-    struct v3_call *next;
-    for (call = TAILQ_FIRST(&api->v3->walking); call != NULL; call = next) {
-        next = TAILQ_NEXT(call, next_walking);
+    unsigned slices = 0;
+    free_leftovers(api->v3, SLICE_STEPS);
+    TAILQ_FOREACH(call, &api->v3->walking, next_walking)
+    {
+        if (++slices == SLICES_A_TURN)
+            break;
+    }
+    for (; slices > 0; slices--) { /* none is added meanwhile, each ends itself alone */
+        call = TAILQ_FIRST(&api->v3->walking);
+        TAILQ_REMOVE(&api->v3->walking, call, next_walking);
+        TAILQ_INSERT_TAIL(&api->v3->walking, call, next_walking);
         walk_on(api, call);
     }
 }
 
 bool v3_has_work(const struct v3 *v3)
 {
-    return !TAILQ_EMPTY(&v3->walking);
+    return !TAILQ_EMPTY(&v3->walking) || !SLIST_EMPTY(&v3->leftovers);
 }

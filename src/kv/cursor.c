@@ -23,6 +23,7 @@ struct kv_cursor {
     struct kv_stamp *stamp; /* one reference: the store that path belongs to */
     uint64_t changes;       /* of it, when path was good */
     struct index_path path;
+    struct kv_entry *found; /* the item given last; borrowed */
 };
 
 static struct kv_bytes bytes_of(const struct buf *buf)
@@ -74,6 +75,12 @@ void kv_cursor_free(struct kv_cursor *cursor)
 uint64_t kv_cursor_revision(const struct kv_cursor *cursor)
 {
     return cursor->revision;
+}
+
+struct kv_entry *kv_cursor_entry(const struct kv_cursor *cursor)
+{
+    ASSERT(cursor->found != NULL);
+    return cursor->found;
 }
 
 /* ---- from key to key ------------------------------------------------------------------------- */
@@ -168,6 +175,7 @@ enum kv_step kv_cursor_next(const struct kv *kv, struct kv_cursor *cursor, size_
             return KV_STEP_PAUSE;
         if (entry == NULL || entry->version == 0)
             continue;
+        cursor->found = entry;
         kv_entry_item(entry, out);
         return KV_STEP_ITEM;
     }

@@ -53,11 +53,26 @@ void kv_result_deinit(struct kv_result *result);
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
+struct kv_log_entry {
+    const uint8_t *command;
+    size_t len;
+    uint64_t term;
+    bool want_replies;
+};
+
 struct kv *kv_new(void);
 void kv_free(struct kv *kv);
 /* term: of the log entry. The state after it is the same with and without replies. */
 struct kv_result kv_apply(struct kv *kv, const uint8_t *command, size_t len, uint64_t term,
                           bool want_replies);
+/* The same in slices: *budget is the number of keys that may still be deleted in this one, and is
+ * lowered. false: it goes on with kv_apply_go_on, true: *result is what it came to. Until then no
+ * other command and no view may begin, and command is borrowed; reads show the store as it was
+ * before, but for keys of leases. In which slices it goes makes no difference to what it does. */
+bool kv_apply_begin(struct kv *kv, const struct kv_log_entry *entry, size_t *budget,
+                    struct kv_result *result);
+bool kv_apply_go_on(struct kv *kv, size_t *budget, struct kv_result *result);
+bool kv_is_applying(const struct kv *kv);
 
 uint64_t kv_revision(const struct kv *kv);
 uint64_t kv_compact_revision(const struct kv *kv); /* reads below it are refused; 0 = never */
@@ -93,7 +108,21 @@ enum kv_step {
 /* *budget: steps (nodes, versions) that may still be done; lowered by what was done. */
 enum kv_step kv_cursor_next(const struct kv *kv, struct kv_cursor *cursor, size_t *budget,
                             struct kv_item *out);
-/* Keys in the range at the newest revision: O(log n). */
+/* Brings what a walk finds into the order of a range request, in slices. *budget as above. It holds
+ * what was added. */
+struct kv_sorter;
+struct kv_sorter *kv_sorter_new(const struct kv_range *range); /* its order, sort and limit */
+/* The item that kv_cursor_next gave just now. */
+void kv_sorter_add(struct kv_sorter *sorter, const struct kv_cursor *cursor);
+/* After all are added. true: they are in order. */
+bool kv_sorter_sort(struct kv_sorter *sorter, size_t *budget);
+bool kv_sorter_peek(const struct kv_sorter *sorter, struct kv_item *out); /* the next in order */
+void kv_sorter_pop(struct kv_sorter *sorter);
+bool kv_sorter_has_more(const struct kv_sorter *sorter); /* the limit cut */
+/* true: it is freed; false: there is more to do, nothing else can be done with it. */
+bool kv_sorter_free_some(struct kv_sorter *sorter, size_t *budget);
+/* Keys in the range at the newest revision: O(log n). Without those that the command under way has
+ * deleted so far. */
 uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys);
 /* The whole of a range request at once, as a transaction does it: for small ranges and tests. */
 enum kv_status kv_range_all(const struct kv *kv, const struct kv_range *range,

@@ -102,7 +102,6 @@ static int number_compare(uint64_t a, uint64_t b)
     return (a > b) - (a < b);
 }
 
-/* The comparison that qsort wants takes no argument beside: one for each order. */
 static int by_target(const struct kv_entry *a, const struct kv_entry *b, enum kv_sort target)
 {
     switch (target) {
@@ -115,27 +114,26 @@ static int by_target(const struct kv_entry *a, const struct kv_entry *b, enum kv
     UNREACHABLE("target of a sort");
 }
 
-struct order {
-    enum kv_sort target;
-    bool descending;
-};
-
 /* Equal ones stay in the order of keys, whichever way the rest goes. */
-static int item_compare(const void *left, const void *right, void *arg)
+int kv_range_compare(const struct kv_range *range, const struct kv_entry *a,
+                     const struct kv_entry *b)
 {
-    const struct kv_entry *a = *(struct kv_entry *const *)left;
-    const struct kv_entry *b = *(struct kv_entry *const *)right;
-    const struct order *order = arg;
-    int way = by_target(a, b, order->target);
+    int way = by_target(a, b, range->sort);
     if (way == 0)
         return by_target(a, b, KV_BY_KEY);
-    return order->descending ? -way : way;
+    return range->order == KV_DESCEND ? -way : way;
+}
+
+static int item_compare(const void *left, const void *right, void *arg)
+{
+    return kv_range_compare(arg, *(struct kv_entry *const *)left,
+                            *(struct kv_entry *const *)right);
 }
 
 static void sort_items(const struct kv_range *range, struct kv_reply *reply)
 {
-    struct order order = {.target = range->sort, .descending = range->order == KV_DESCEND};
-    bool is_sorted = range->sort == KV_BY_KEY && !order.descending;
+    struct kv_range order = *range;
+    bool is_sorted = range->sort == KV_BY_KEY && range->order != KV_DESCEND;
     if (!is_sorted && reply->item_count > 1)
         qsort_r(reply->items, reply->item_count, sizeof *reply->items, item_compare, &order);
 }
@@ -190,9 +188,11 @@ void kv_range_fill(const struct kv *kv, const struct kv_range *range, struct kv_
 
 enum kv_status kv_range_all(const struct kv *kv, const struct kv_range *range, struct kv_reply *out)
 {
+    struct kv_range now = *range;
+    now.revision = range->revision != 0 ? range->revision : kv->revision;
     *out = (struct kv_reply){.type = KV_OP_RANGE, .revision = kv->revision};
     out->status = range->keys.key.len == 0 ? KV_KEY_EMPTY : kv_revision_check(kv, range->revision);
     if (out->status == KV_OK)
-        kv_range_fill(kv, range, out);
+        kv_range_fill(kv, &now, out);
     return out->status;
 }

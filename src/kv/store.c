@@ -33,12 +33,12 @@ uint64_t kv_compact_revision(const struct kv *kv)
 
 uint64_t kv_count(const struct kv *kv)
 {
-    return index_live(&kv->keys);
+    return kv->work.is_under_way ? kv->work.shown.count : index_live(&kv->keys);
 }
 
 uint64_t kv_size_bytes(const struct kv *kv)
 {
-    return kv->size_bytes;
+    return kv->work.is_under_way ? kv->work.shown.size_bytes : kv->size_bytes;
 }
 
 uint64_t kv_history_bytes(const struct kv *kv)
@@ -62,6 +62,8 @@ uint64_t kv_link(uint64_t chain, uint64_t hash)
 
 uint64_t kv_hash(const struct kv *kv)
 {
+    if (kv->work.is_under_way)
+        return kv->work.shown.hash;
     uint64_t words[8] = {kv->revision,   kv->compact_revision, kv->keys_sum,    kv->chain,
                          kv->leases_sum, kv->tickets.sum,      kv->lease_count, kv->tickets.end};
     uint64_t hash = checksum_chain(words, 8, NULL, 0);
@@ -93,7 +95,7 @@ struct kv_entry *kv_version_at(struct kv_entry *newest, uint64_t revision)
 bool kv_get(const struct kv *kv, struct kv_bytes key, struct kv_item *out)
 {
     struct index_path path;
-    const struct kv_entry *entry = kv_version_at(kv_newest(kv, key, &path), UINT64_MAX);
+    const struct kv_entry *entry = kv_version_at(kv_newest(kv, key, &path), kv->revision);
     if (entry != NULL)
         kv_entry_item(entry, out);
     return entry != NULL;
@@ -160,14 +162,16 @@ uint64_t kv_history_first(const struct kv *kv)
 
 uint64_t kv_history_end(const struct kv *kv)
 {
-    return kv->history.end;
+    return kv->work.is_under_way ? kv->work.shown.history_end : kv->history.end;
 }
 
 enum err kv_history_find(const struct kv *kv, uint64_t revision, uint64_t *position)
 {
     if (revision < kv->compact_revision)
         return ERR_NOT_FOUND;
-    *position = history_search(&kv->history, kv->history.first, revision);
+    uint64_t found = history_search(&kv->history, kv->history.first, revision);
+    uint64_t end = kv_history_end(kv);
+    *position = found < end ? found : end;
     return ERR_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "kv/history.h"
 #include "kv/index.h"
 #include "kv/ticket.h"
+#include "kv/work.h"
 
 /* Tells cursors whether a path that they remember is still good. It outlives the store as long as
  * a cursor holds it, so that its address cannot be taken for another's. */
@@ -33,6 +34,7 @@ struct kv {
     uint64_t keys_sum; /* of the hashes of the newest versions of keys that are there */
     uint64_t leases_sum;
     uint64_t chain; /* of the hashes of all events */
+    struct kv_work work;
     struct kv_pile pile;
     struct kv *dropped; /* stores whose history and tickets are to be freed */
     struct kv *next_dropped;
@@ -65,14 +67,32 @@ enum kv_status kv_revision_check(const struct kv *kv, uint64_t revision);
 /* As kv_range_all, the revision was checked; 0 = newest, what the command at work has written
  * included. */
 void kv_range_fill(const struct kv *kv, const struct kv_range *range, struct kv_reply *reply);
+/* < 0: a comes before b in the order of the range, which is one of all keys. */
+int kv_range_compare(const struct kv_range *range, const struct kv_entry *a,
+                     const struct kv_entry *b);
 void kv_reply_add_item(struct kv_reply *reply, struct kv_entry *entry, size_t *cap);
+
+/* ---- cursor.c --------------------------------------------------------------------------------- */
+
+/* That of the item given last. */
+struct kv_entry *kv_cursor_entry(const struct kv_cursor *cursor);
 
 /* ---- txn.c: one operation, a transaction or not; it has passed kv_command_check ----------------
  */
 
-/* *succeeded: carried out, and if a transaction, its compares held. */
-enum kv_status kv_op_apply(struct kv *kv, const struct kv_op *op, struct kv_reply *reply,
-                           bool *succeeded);
+/* Checks everything; leases are granted, nothing else is changed. op and reply (NULL: nobody asked)
+ * are borrowed until the end of the work. Unless KV_OK the work is over. */
+enum kv_status kv_op_begin(struct kv *kv, struct kv_op_work *work, const struct kv_op *op,
+                           struct kv_reply *reply);
+/* Writes; every key of a range that is deleted costs one of *budget. true: all is done, the work is
+ * over. */
+bool kv_op_go_on(struct kv *kv, struct kv_op_work *work, size_t *budget);
+void kv_op_end(struct kv_op_work *work); /* before its time, too */
+/* ... and if it was a transaction, its compares held. Before the end of the work. */
+bool kv_op_succeeded(const struct kv_op_work *work);
+/* Ends the command that is under way, if there is one, wherever it is; the store is of no use then.
+ */
+void kv_work_drop(struct kv *kv);
 
 /* ---- lease.c --------------------------------------------------------------------------------- */
 

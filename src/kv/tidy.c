@@ -59,6 +59,7 @@ static void unref_stamp(struct kv *kv)
 /* Its trees lie on a pile already. */
 static void free_shell(struct kv *kv)
 {
+    kv_work_drop(kv);
     unref_stamp(kv);
     tickets_deinit(&kv->tickets);
     history_deinit(&kv->history);

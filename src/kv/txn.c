@@ -11,17 +11,6 @@
 #include "base/mem.h"
 #include "kv/store.h"
 
-struct step {
-    const struct kv_op *op;
-    bool succeeded; /* of a transaction: its compares hold */
-};
-
-struct plan {
-    struct step *list;
-    size_t count;
-    size_t cap;
-};
-
 /* ---- compares -------------------------------------------------------------------------------- */
 
 static bool relation_holds(enum kv_relation relation, int order)
@@ -62,14 +51,14 @@ static bool compare_holds(const struct kv_compare *compare, const struct kv_entr
 static bool range_compare_holds(const struct kv *kv, const struct kv_compare *compare)
 {
     struct index_path path;
-    const struct kv_entry *entry;
+    struct kv_entry *newest;
     bool is_empty = true;
     kv_keys_begin(kv, &compare->keys, &path);
-    while ((entry = kv_keys_at(&compare->keys, &path)) != NULL) {
-        if (entry->version != 0 && !compare_holds(compare, entry))
+    for (; (newest = kv_keys_at(&compare->keys, &path)) != NULL; index_path_next(&path)) {
+        const struct kv_entry *entry = kv_version_at(newest, kv->revision);
+        if (entry != NULL && !compare_holds(compare, entry))
             return false;
-        is_empty &= entry->version == 0;
-        index_path_next(&path);
+        is_empty &= entry == NULL;
     }
     return !is_empty || compare_holds(compare, NULL);
 }
@@ -98,7 +87,7 @@ static struct branch branch_of(const struct kv_txn *txn, bool succeeded)
     return (struct branch){.ops = txn->failure, .count = txn->failure_count};
 }
 
-static void plan_make(struct plan *plan, const struct kv *kv, const struct kv_op *root)
+static void plan_make(struct kv_plan *plan, const struct kv *kv, const struct kv_op *root)
 {
     struct branch stack[KV_TXN_DEPTH_MAX + 1] = {{.ops = root, .count = 1}};
     for (size_t depth = 1; depth > 0;) {
@@ -108,7 +97,7 @@ static void plan_make(struct plan *plan, const struct kv *kv, const struct kv_op
             continue;
         }
         const struct kv_op *op = &top->ops[top->next++];
-        struct step step = {.op = op};
+        struct kv_plan_step step = {.op = op};
         if (op->type == KV_OP_TXN) {
             ASSERT(depth <= KV_TXN_DEPTH_MAX);
             step.succeeded = compares_hold(kv, &op->txn);
@@ -140,7 +129,7 @@ static enum kv_status grant(struct kv *kv, const struct kv_grant *grant)
     return KV_OK;
 }
 
-static void take_grants_back(struct kv *kv, const struct plan *plan, size_t steps)
+static void take_grants_back(struct kv *kv, const struct kv_plan *plan, size_t steps)
 {
     for (size_t i = 0; i < steps; i++) {
         const struct kv_op *op = plan->list[i].op;
@@ -150,7 +139,7 @@ static void take_grants_back(struct kv *kv, const struct plan *plan, size_t step
 }
 
 /* Grants leases too. */
-static enum kv_status check_writes(struct kv *kv, const struct plan *plan)
+static enum kv_status check_writes(struct kv *kv, const struct kv_plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const struct kv_op *op = plan->list[i].op;
@@ -167,7 +156,7 @@ static enum kv_status check_writes(struct kv *kv, const struct plan *plan)
     return KV_OK;
 }
 
-static enum kv_status check_reads(const struct kv *kv, const struct plan *plan)
+static enum kv_status check_reads(const struct kv *kv, const struct kv_plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const struct kv_op *op = plan->list[i].op;
@@ -181,53 +170,68 @@ static enum kv_status check_reads(const struct kv *kv, const struct plan *plan)
 
 /* ---- what operations do ---------------------------------------------------------------------- */
 
-struct work {
-    struct kv *kv;
-    uint64_t revision; /* of what is written now */
-    bool wrote;
-};
+/* What the operation writes now has the revision behind the store's own. */
+static uint64_t revision_told(const struct kv *kv, const struct kv_op_work *work)
+{
+    return work->wrote ? kv->revision + 1 : kv->revision;
+}
 
-static void put(struct work *work, const struct kv_put *put, struct kv_reply *reply)
+static void put(struct kv *kv, struct kv_op_work *work, const struct kv_put *put)
 {
     struct index_path path;
-    struct kv_entry *newest = kv_newest(work->kv, put->key, &path);
+    struct kv_reply *reply = work->reply;
+    struct kv_entry *newest = kv_newest(kv, put->key, &path);
     bool is_there = newest != NULL && newest->version != 0;
-    size_t cap = 0;
     if (reply != NULL && put->want_prev && is_there)
-        kv_reply_add_item(reply, newest, &cap);
+        kv_reply_add_item(reply, newest, &work->item_cap);
     ASSERT(is_there || (!put->keep_value && !put->keep_lease));
     struct kv_entry *entry =
         kv_entry_new(put->key, put->keep_value ? kv_entry_value(newest) : put->value);
     entry->lease = put->keep_lease ? newest->lease : put->lease;
-    kv_write(work->kv, &path, newest, entry, work->revision);
+    kv_write(kv, &path, newest, entry, kv->revision + 1);
     work->wrote = true;
 }
 
-static void del(struct work *work, const struct kv_delete *del, struct kv_reply *reply)
+static void find_next_deleted(const struct kv *kv, const struct kv_op_work *work,
+                              const struct kv_delete *del, struct index_path *path)
+{
+    struct kv_place place = kv_key_place((struct kv_bytes){work->at.data, work->at.len});
+    if (work->at.len == 0)
+        kv_keys_begin(kv, &del->keys, path);
+    else
+        index_find(&kv->keys, &place, false, path);
+}
+
+/* false: there may be more. */
+static bool del(struct kv *kv, struct kv_op_work *work, const struct kv_delete *del, size_t *budget)
 {
     struct index_path path;
     struct kv_entry *newest;
-    size_t cap = 0;
-    kv_keys_begin(work->kv, &del->keys, &path);
+    struct kv_reply *reply = work->reply;
+    find_next_deleted(kv, work, del, &path);
+    buf_clear(&work->at);
     for (; (newest = kv_keys_at(&del->keys, &path)) != NULL; index_path_next(&path)) {
+        if (*budget == 0) {
+            buf_add(&work->at, newest->bytes, newest->key_len);
+            return false;
+        }
+        --*budget;
         if (newest->version == 0)
             continue;
         if (reply != NULL)
             reply->count++;
         if (reply != NULL && del->want_prev)
-            kv_reply_add_item(reply, newest, &cap);
-        kv_write_tombstone(work->kv, &path, newest, work->revision);
+            kv_reply_add_item(reply, newest, &work->item_cap);
+        kv_write_tombstone(kv, &path, newest, kv->revision + 1);
         work->wrote = true;
     }
+    return true;
 }
 
-/* What writes nothing. */
-static void tell_step(const struct kv *kv, const struct step *step, struct kv_reply *reply)
+static void tell_step(const struct kv_plan_step *step, struct kv_reply *reply)
 {
     const struct kv_op *op = step->op;
     reply->type = op->type;
-    if (op->type == KV_OP_RANGE)
-        kv_range_fill(kv, &op->range, reply);
     if (op->type != KV_OP_TXN)
         return;
     reply->succeeded = step->succeeded;
@@ -235,29 +239,26 @@ static void tell_step(const struct kv *kv, const struct step *step, struct kv_re
     reply->replies = mem_calloc(reply->reply_count, sizeof *reply->replies);
 }
 
-static void do_step(struct work *work, const struct step *step, struct kv_reply *reply)
+static bool do_step(struct kv *kv, struct kv_op_work *work, const struct kv_plan_step *step,
+                    size_t *budget)
 {
     const struct kv_op *op = step->op;
     if (op->type == KV_OP_PUT)
-        put(work, &op->put, reply);
-    else if (op->type == KV_OP_DELETE)
-        del(work, &op->del, reply);
-    if (reply == NULL)
-        return;
-    tell_step(work->kv, step, reply);
-    reply->revision = work->wrote ? work->revision : work->revision - 1;
+        put(kv, work, &op->put);
+    else if (op->type == KV_OP_DELETE && !del(kv, work, &op->del, budget))
+        return false;
+    if (work->reply == NULL)
+        return true;
+    if (op->type == KV_OP_RANGE)
+        kv_range_fill(kv, &op->range, work->reply);
+    tell_step(step, work->reply);
+    work->reply->revision = revision_told(kv, work);
+    return true;
 }
 
 /* ---- carrying the plan out ------------------------------------------------------------------- */
 
-/* Replies whose branches are being filled: the next one to fill is the first that is missing. */
-struct filling {
-    struct kv_reply *of[KV_TXN_DEPTH_MAX];
-    size_t next[KV_TXN_DEPTH_MAX];
-    size_t depth;
-};
-
-static struct kv_reply *next_reply(struct filling *filling, struct kv_reply *root)
+static struct kv_reply *next_reply(struct kv_filling *filling, struct kv_reply *root)
 {
     if (filling->depth == 0)
         return root;
@@ -265,7 +266,7 @@ static struct kv_reply *next_reply(struct filling *filling, struct kv_reply *roo
     return &parent->replies[filling->next[filling->depth - 1]++];
 }
 
-static void after_reply(struct filling *filling, struct kv_reply *reply, uint64_t revision)
+static void after_reply(struct kv_filling *filling, struct kv_reply *reply, uint64_t revision)
 {
     if (reply->type == KV_OP_TXN) {
         ASSERT(filling->depth < KV_TXN_DEPTH_MAX);
@@ -281,26 +282,95 @@ static void after_reply(struct filling *filling, struct kv_reply *reply, uint64_
     }
 }
 
-static void carry_out(struct kv *kv, const struct plan *plan, struct kv_reply *root)
+static void end_step(const struct kv *kv, struct kv_op_work *work)
 {
-    struct work work = {.kv = kv, .revision = kv->revision + 1};
-    struct filling filling = {.depth = 0};
-    for (size_t i = 0; i < plan->count; i++) {
-        struct kv_reply *reply = root != NULL ? next_reply(&filling, root) : NULL;
-        do_step(&work, &plan->list[i], reply);
-        if (reply != NULL)
-            after_reply(&filling, reply, work.wrote ? work.revision : work.revision - 1);
-    }
-    if (work.wrote)
-        kv->revision = work.revision;
+    if (work->reply != NULL)
+        after_reply(&work->filling, work->reply, revision_told(kv, work));
+    work->in_delete = false;
+    work->next++;
 }
 
-static void tell(const struct kv *kv, const struct plan *plan, struct kv_reply *root)
+/* Only a deletion is left in its midst. */
+static bool carry_out(struct kv *kv, struct kv_op_work *work, size_t *budget)
 {
-    struct filling filling = {.depth = 0};
+    while (work->next < work->plan.count) {
+        if (!work->in_delete) {
+            work->reply = work->root != NULL ? next_reply(&work->filling, work->root) : NULL;
+            work->item_cap = 0;
+        }
+        work->in_delete = !do_step(kv, work, &work->plan.list[work->next], budget);
+        if (work->in_delete)
+            return false;
+        end_step(kv, work);
+    }
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+void kv_op_end(struct kv_op_work *work)
+{
+    if (work->plan.list != &work->single)
+        mem_free(work->plan.list);
+    buf_deinit(&work->at);
+    *work = (struct kv_op_work){0};
+}
+
+bool kv_op_succeeded(const struct kv_op_work *work)
+{
+    const struct kv_plan_step *first = &work->plan.list[0];
+    return first->op->type != KV_OP_TXN || first->succeeded;
+}
+
+static enum kv_status check(struct kv *kv, const struct kv_plan *plan)
+{
+    enum kv_status status = check_writes(kv, plan);
+    if (status != KV_OK)
+        return status;
+    status = check_reads(kv, plan);
+    if (status != KV_OK)
+        take_grants_back(kv, plan, plan->count);
+    return status;
+}
+
+enum kv_status kv_op_begin(struct kv *kv, struct kv_op_work *work, const struct kv_op *op,
+                           struct kv_reply *reply)
+{
+    *work = (struct kv_op_work){.single = {.op = op}, .root = reply};
+    if (op->type == KV_OP_TXN)
+        plan_make(&work->plan, kv, op);
+    else
+        work->plan = (struct kv_plan){.list = &work->single, .count = 1};
+    enum kv_status status = check(kv, &work->plan);
+    if (status != KV_OK)
+        kv_op_end(work);
+    if (reply != NULL)
+        *reply = (struct kv_reply){.type = op->type, .status = status, .revision = kv->revision};
+    return status;
+}
+
+bool kv_op_go_on(struct kv *kv, struct kv_op_work *work, size_t *budget)
+{
+    if (!carry_out(kv, work, budget))
+        return false;
+    if (work->wrote)
+        kv->revision++;
+    if (work->root != NULL)
+        work->root->revision = kv->revision;
+    return true;
+}
+
+/* ---- reading only ---------------------------------------------------------------------------- */
+
+static void tell(const struct kv *kv, const struct kv_plan *plan, struct kv_reply *root)
+{
+    struct kv_filling filling = {.depth = 0};
     for (size_t i = 0; i < plan->count; i++) {
         struct kv_reply *reply = next_reply(&filling, root);
-        tell_step(kv, &plan->list[i], reply);
+        const struct kv_op *op = plan->list[i].op;
+        if (op->type == KV_OP_RANGE)
+            (void)kv_range_all(kv, &op->range, reply);
+        tell_step(&plan->list[i], reply);
         reply->revision = kv->revision;
         after_reply(&filling, reply, kv->revision);
     }
@@ -308,7 +378,7 @@ static void tell(const struct kv *kv, const struct plan *plan, struct kv_reply *
 
 enum kv_status kv_read_txn(const struct kv *kv, const struct kv_op *op, struct kv_reply *out)
 {
-    struct plan plan = {0};
+    struct kv_plan plan = {0};
     ASSERT(op->type == KV_OP_TXN);
     plan_make(&plan, kv, op);
     for (size_t i = 0; i < plan.count; i++)
@@ -320,39 +390,5 @@ enum kv_status kv_read_txn(const struct kv *kv, const struct kv_op *op, struct k
     out->status = status;
     out->revision = kv->revision;
     mem_free(plan.list);
-    return status;
-}
-
-static enum kv_status plan_apply(struct kv *kv, const struct plan *plan, struct kv_reply *reply)
-{
-    enum kv_status status = check_writes(kv, plan);
-    if (status != KV_OK)
-        return status;
-    status = check_reads(kv, plan);
-    if (status == KV_OK)
-        carry_out(kv, plan, reply);
-    else
-        take_grants_back(kv, plan, plan->count);
-    return status;
-}
-
-enum kv_status kv_op_apply(struct kv *kv, const struct kv_op *op, struct kv_reply *reply,
-                           bool *succeeded)
-{
-    struct step single = {.op = op};
-    struct plan plan = {.list = &single, .count = 1};
-    if (op->type == KV_OP_TXN) {
-        plan = (struct plan){0};
-        plan_make(&plan, kv, op);
-    }
-    enum kv_status status = plan_apply(kv, &plan, reply);
-    *succeeded = status == KV_OK && (op->type != KV_OP_TXN || plan.list[0].succeeded);
-    if (reply != NULL) {
-        reply->type = op->type;
-        reply->status = status;
-        reply->revision = kv->revision;
-    }
-    if (op->type == KV_OP_TXN)
-        mem_free(plan.list);
     return status;
 }

@@ -48,7 +48,7 @@ struct kv_view {
 
 struct kv_view *kv_view_new(struct kv *kv)
 {
-    ASSERT(kv->view == NULL);
+    ASSERT(kv->view == NULL && !kv->work.is_under_way);
     struct kv_view *view = mem_calloc(1, sizeof *view);
     *view = (struct kv_view){.kv = kv,
                              .revision = kv->revision,

@@ -33,34 +33,47 @@ static void apply_member_info(struct node *node, const struct envelope *envelope
     mem_free(info.http_address);
 }
 
-static struct kv_result apply_command(struct node *node, const struct envelope *envelope,
-                                      floe_term term, bool ours)
+/* false: it goes on in the next turn. */
+static bool apply_command(struct node *node, const struct envelope *envelope, floe_term term,
+                          bool ours, struct kv_result *result)
 {
-    uint64_t leases = kv_lease_changes(node->kv);
-    bool want_replies = ours && requests_want_replies(node, envelope->seq);
-    struct kv_result result =
-        kv_apply(node->kv, envelope->payload, envelope->payload_len, term, want_replies);
+    bool done;
+    if (kv_is_applying(node->kv)) {
+        done = kv_apply_go_on(node->kv, &node->apply_steps_left, result);
+    } else {
+        struct kv_log_entry entry = {.command = envelope->payload,
+                                     .len = envelope->payload_len,
+                                     .term = term,
+                                     .want_replies =
+                                         ours && requests_want_replies(node, envelope->seq)};
+        node->apply_leases = kv_lease_changes(node->kv);
+        done = kv_apply_begin(node->kv, &entry, &node->apply_steps_left, result);
+    }
+    if (!done)
+        return false;
     bool own = ours && envelope->seq == 0; /* the leader's own: requests_propose_own */
-    if (own || kv_lease_changes(node->kv) != leases)
+    if (own || kv_lease_changes(node->kv) != node->apply_leases)
         leases_on_applied(node, envelope->payload, envelope->payload_len, own);
-    return result;
+    return true;
 }
 
-static void apply_normal(struct node *node, const struct floe_entry *entry)
+static bool apply_normal(struct node *node, const struct floe_entry *entry)
 {
     struct envelope envelope;
     if (floe_blob_size(entry->data) == 0 || envelope_decode(entry->data, &envelope) != ERR_OK)
-        return; /* a leader's first entry, or what a refused change became */
+        return true; /* a leader's first entry, or what a refused change became */
     struct node_result result = {.term = entry->term, .index = entry->index};
     bool ours = envelope.origin == node->options.id && envelope.boot == node->boot;
-    if (envelope.kind == ENVELOPE_KV)
-        result.kv = apply_command(node, &envelope, entry->term, ours);
-    else if (envelope.kind == ENVELOPE_MEMBER_INFO)
+    if (envelope.kind == ENVELOPE_KV &&
+        !apply_command(node, &envelope, entry->term, ours, &result.kv))
+        return false;
+    if (envelope.kind == ENVELOPE_MEMBER_INFO)
         apply_member_info(node, &envelope);
     if (ours)
         requests_on_applied(node, envelope.seq, result);
     else
         kv_result_deinit(&result.kv);
+    return true;
 }
 
 static void add_member(struct node *node, const struct floe_conf_change_single *change,
@@ -174,14 +187,15 @@ static void apply_conf_change(struct node *node, const struct floe_entry *entry)
     floe_conf_change_deinit(&change);
 }
 
-static void apply_entry(struct node *node, const struct floe_entry *entry)
+/* false: it is not done in this turn. */
+static bool apply_entry(struct node *node, const struct floe_entry *entry)
 {
     if (entry->index <= node->applied)
-        return; /* handed out before a snapshot that holds it was installed */
-    if (entry->type == FLOE_ENTRY_NORMAL)
-        apply_normal(node, entry);
-    else
+        return true; /* handed out before a snapshot that holds it was installed */
+    if (entry->type != FLOE_ENTRY_NORMAL)
         apply_conf_change(node, entry);
+    else if (!apply_normal(node, entry))
+        return false;
     chain_add(&node->chain, entry);
     beats_on_applied(node);
     if (entry->term > node->applied_term)
@@ -190,6 +204,12 @@ static void apply_entry(struct node *node, const struct floe_entry *entry)
     node->applied_term = entry->term;
     node->applied_bytes += floe_entry_size(entry);
     requests_on_index(node, entry->index);
+    return true;
+}
+
+static bool may_apply(const struct node *node)
+{
+    return node->apply_budget > 0 && node->apply_steps_left > 0 && node->life == NODE_RUNNING;
 }
 
 static void finish_job(struct node *node, struct apply_job *job)
@@ -206,18 +226,19 @@ bool apply_some(struct node *node)
     bool stepped = false;
     while (apply_has_work(node) && node->life == NODE_RUNNING) {
         struct apply_job *job = STAILQ_FIRST(&node->apply_jobs);
-        while (job->done < job->message.entry_count && node->apply_budget > 0 &&
-               node->life == NODE_RUNNING) {
-            const struct floe_entry *entry = &job->message.entries[job->done++];
+        while (job->done < job->message.entry_count && may_apply(node)) {
+            const struct floe_entry *entry = &job->message.entries[job->done];
             uint64_t cost = floe_entry_size(entry) + 64;
-            apply_entry(node, entry);
+            if (!apply_entry(node, entry))
+                break;
+            job->done++;
             node->apply_budget -= cost < node->apply_budget ? cost : node->apply_budget;
         }
         if (job->done < job->message.entry_count)
             break;
         finish_job(node, job);
         stepped = true;
-        if (node->apply_budget == 0)
+        if (!may_apply(node))
             break;
     }
     return stepped;

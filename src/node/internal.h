@@ -24,6 +24,7 @@
 #define NODE_TURN_EVENTS 512u           /* peer events */
 #define NODE_TURN_BATCHES 16u           /* ready batches */
 #define NODE_TURN_APPLY_BYTES (2u << 20)
+#define NODE_TURN_APPLY_STEPS 8192u        /* keys that ranges and leases delete */
 #define NODE_TURN_SLICE_BYTES (256u << 10) /* snapshot written or loaded */
 #define NODE_TURN_TIDY_STEPS 4096u         /* of the store's own housekeeping */
 #define NODE_BATCH_ENTRIES 512u         /* proposals in one go */
@@ -107,6 +108,8 @@ struct node {
     struct chain chain;     /* as of applied, or of the snapshot that is being read in */
     uint64_t applied_bytes; /* since the newest snapshot */
     uint64_t apply_budget;  /* bytes that may still be applied in this turn */
+    size_t apply_steps_left; /* keys that may still be deleted in this turn */
+    uint64_t apply_leases;  /* kv_lease_changes before the command under way */
     struct floe_conf_state conf_state; /* as of applied */
     struct members members;            /* as of applied */
 
@@ -153,6 +156,7 @@ struct node {
     uint64_t snapshot_retry_ms; /* none is begun before this */
     size_t slice_bytes; /* of the own snapshot, in a turn; NODE_TURN_SLICE_BYTES */
     size_t tidy_steps;  /* NODE_TURN_TIDY_STEPS */
+    size_t apply_steps; /* NODE_TURN_APPLY_STEPS */
     struct own_snapshot own;
     struct loading loading;
     struct incoming_snapshot incoming;

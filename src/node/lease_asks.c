@@ -121,7 +121,9 @@ void lease_asks_answer(struct node *node, const struct lease_answer *answer)
 {
     struct lease_ask *ask = NULL;
     HASH_FIND(hh, node->leases.by_seq, &answer->seq, sizeof answer->seq, ask);
-    if (ask != NULL)
+    /* The keys of a lease are looked at then: not in the midst of a command. It is asked again. */
+    bool too_early = ask != NULL && ask->look && kv_is_applying(node->kv);
+    if (ask != NULL && !too_early)
         end_ask(node, ask,
                 (struct node_result){.outcome = NODE_OK,
                                      .lease_known = answer->known,

@@ -71,6 +71,7 @@ enum err node_open(const struct node_options *options, uint64_t now_ms, struct n
     leases_init(node, prng_next(&node->prng));
     node->slice_bytes = NODE_TURN_SLICE_BYTES;
     node->tidy_steps = NODE_TURN_TIDY_STEPS;
+    node->apply_steps = NODE_TURN_APPLY_STEPS;
     node->fresh = mem_calloc(1, sizeof *node->fresh);
     node->kv_generation = 1;
     node->room.pressed = true; /* a full disk is one from the first turn on */

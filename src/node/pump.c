@@ -319,6 +319,7 @@ static void run_ticks(struct node *node)
 static void run_batches(struct node *node)
 {
     node->apply_budget = NODE_TURN_APPLY_BYTES;
+    node->apply_steps_left = node->apply_steps;
     for (unsigned i = 0; i < NODE_TURN_BATCHES && node->life == NODE_RUNNING; i++) {
         bool batch = floe_raft_has_ready(node->raft);
         if (batch)

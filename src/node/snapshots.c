@@ -83,7 +83,8 @@ static void heed_space_hint(struct node *node)
 void snapshots_maybe_start(struct node *node)
 {
     heed_space_hint(node);
-    if (!is_due(node) || node->life != NODE_RUNNING || node->release_index != 0)
+    if (!is_due(node) || node->life != NODE_RUNNING || node->release_index != 0 ||
+        kv_is_applying(node->kv))
         return;
     struct own_snapshot *own = &node->own;
     own->meta = (struct snapshot_meta){.index = node->applied,

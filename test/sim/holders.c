@@ -46,10 +46,12 @@ void holders_on_start(struct machine *machine)
 {
     static const size_t slices[] = {NODE_TURN_SLICE_BYTES, 4096, 300};
     static const size_t steps[] = {NODE_TURN_TIDY_STEPS, 1};
+    static const size_t deletes[] = {NODE_TURN_APPLY_STEPS, 1};
     struct prng prng = {.state = machine->world->plan.seed ^ UINT64_C(0x736c6963)};
     machine->node->leases.clock.checkpoint_ms = CHECKPOINT_MS;
     machine->node->slice_bytes = slices[prng_below(&prng, 3)];
     machine->node->tidy_steps = steps[prng_below(&prng, 2)];
+    machine->node->apply_steps = deletes[prng_below(&prng, 2)];
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */

@@ -237,6 +237,56 @@ uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys)
     return 0;
 }
 
+bool kv_is_applying(const struct kv *kv)
+{
+    (void)kv;
+    return false;
+}
+
+struct kv_sorter *kv_sorter_new(const struct kv_range *range)
+{
+    (void)range;
+    return NULL;
+}
+
+void kv_sorter_add(struct kv_sorter *sorter, const struct kv_cursor *cursor)
+{
+    (void)sorter;
+    (void)cursor;
+}
+
+bool kv_sorter_sort(struct kv_sorter *sorter, size_t *budget)
+{
+    (void)sorter;
+    (void)budget;
+    return true;
+}
+
+bool kv_sorter_peek(const struct kv_sorter *sorter, struct kv_item *out)
+{
+    (void)sorter;
+    (void)out;
+    return false;
+}
+
+void kv_sorter_pop(struct kv_sorter *sorter)
+{
+    (void)sorter;
+}
+
+bool kv_sorter_has_more(const struct kv_sorter *sorter)
+{
+    (void)sorter;
+    return false;
+}
+
+bool kv_sorter_free_some(struct kv_sorter *sorter, size_t *budget)
+{
+    (void)sorter;
+    (void)budget;
+    return true;
+}
+
 uint64_t kv_fingerprint(uint64_t before, const void *data, size_t len)
 {
     const uint8_t *bytes = data;

@@ -234,6 +234,17 @@ static void test_v3_large_range_answers_as_a_small_one(void **state)
     assert_string_equal(body,
                         "{" H("3001") ",'kvs':[" KV("azI5OTY=", "2998", "2998", "1", "dg==") "," KV(
                             "azI5OTc=", "2999", "2999", "1", "dg==") "],'count':'2998'}");
+    post("kv/range", "{'key':'aw==','range_end':'bA==','revision':2999,'count_only':true}");
+    assert_string_equal(body, "{" H("3001") ",'count':'2998'}");
+    post("kv/range", "{'key':'aw==','range_end':'bA==','sort_order':'DESCEND','sort_target':'MOD',"
+                     "'limit':1}");
+    assert_string_equal(
+        body, "{" H("3001") ",'kvs':[" KV("azI5OTk=", "3001", "3001", "1", "dg==") "],'more':true,"
+                            "'count':'3000'}");
+    post("kv/range",
+         "{'key':'aw==','range_end':'bA==','sort_order':'ASCEND','sort_target':'VALUE'}");
+    assert_true(count_of(body, "{'key':") == 3000);
+    assert_true(ends_with(body, KV("azI5OTk=", "3001", "3001", "1", "dg==") "],'count':'3000'}"));
     post("kv/range", "{'key':'aw==','range_end':'bA==','revision':4000}");
     assert_int_equal(head.status, 400);
     post("kv/put", "{'key':'YQ=='}"); /* the next call is not disturbed */

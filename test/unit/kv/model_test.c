@@ -20,8 +20,17 @@
 
 #define LOG_MAX 400
 
+struct kv_numbers {
+    uint64_t revision;
+    uint64_t count;
+    uint64_t size_bytes;
+    uint64_t hash;
+    uint64_t history_end;
+};
+
 struct world {
     struct prng prng;
+    unsigned slices; /* beyond the first of their command */
     struct twin *twin;
     struct kv *tidy;  /* with replies */
     struct kv *messy; /* without, never tidied up */
@@ -32,6 +41,7 @@ struct world {
     size_t cursor_items;      /* it has given so many */
     /* the snapshot under way */
     struct kv_view *view;
+    bool view_is_read; /* to its end */
     struct twin *twin_then;
     uint64_t hash_then;
     struct buf stream;
@@ -239,12 +249,99 @@ static void random_command(struct world *w, struct kv_command *command)
     random_ticket(w, command);
 }
 
+/* ---- a walk that goes on for long -------------------------------------------------------------
+ */
+
+static void end_cursor(struct world *w)
+{
+    kv_cursor_free(w->cursor);
+    w->cursor = NULL;
+}
+
+static void some_of_cursor(struct world *w)
+{
+    static const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
+    uint64_t compact = w->twin->compact;
+    if (w->cursor == NULL) {
+        uint64_t revision = compact + below(w, kv_revision(w->moved) - compact + 1);
+        assert_int_equal(kv_cursor_open(w->moved, &all, revision, false, &w->cursor), KV_OK);
+        w->cursor_items = 0;
+    }
+    uint64_t revision = kv_cursor_revision(w->cursor);
+    size_t budget = 1 + (size_t)below(w, 3);
+    struct kv_item item;
+    enum kv_step step = kv_cursor_next(w->moved, w->cursor, &budget, &item);
+    assert_int_equal(step == KV_STEP_COMPACTED, revision < compact);
+    if (step == KV_STEP_ITEM)
+        assert_item_is(&item, twin_nth(w->twin, revision, w->cursor_items++));
+    if (step == KV_STEP_END)
+        assert_null(twin_nth(w->twin, revision, w->cursor_items));
+    if (step == KV_STEP_END || step == KV_STEP_COMPACTED)
+        end_cursor(w);
+}
+
 /* ---- one step -------------------------------------------------------------------------------- */
+
+/* What a reader sees while a command is being carried out: the state before it. */
+static void assert_shows(const struct world *w, const struct kv *kv, const struct kv_numbers *was)
+{
+    static const struct kv_range all = {
+        .keys = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}}};
+    struct kv_reply reply;
+    assert_int_equal(kv_revision(kv), was->revision);
+    assert_int_equal(kv_count(kv), was->count);
+    assert_int_equal(kv_size_bytes(kv), was->size_bytes);
+    assert_int_equal(kv_hash(kv), was->hash);
+    assert_int_equal(kv_history_end(kv), was->history_end);
+    assert_int_equal(kv_range_all(kv, &all, &reply), KV_OK);
+    assert_int_equal(reply.count, was->count);
+    for (size_t i = 0; i < reply.item_count; i++) {
+        struct kv_item item;
+        struct kv_item again;
+        kv_entry_item(reply.items[i], &item);
+        assert_item_is(&item, twin_nth(w->twin, was->revision, i));
+        assert_true(kv_get(kv, item.key, &again) && again.mod_revision == item.mod_revision);
+    }
+    kv_reply_deinit(&reply);
+}
+
+static void between_slices(struct world *w, struct kv *kv)
+{
+    (void)kv_tidy(kv, (size_t)below(w, 20));
+    if (kv != w->moved)
+        return;
+    some_of_cursor(w);
+    if (w->view != NULL && !w->view_is_read)
+        w->view_is_read = kv_view_read(w->view, &w->stream, 1 + (size_t)below(w, 100));
+}
+
+static struct kv_result apply_in_slices(struct world *w, struct kv *kv, const struct buf *bytes,
+                                        uint64_t term)
+{
+    struct kv_numbers was = {kv_revision(kv), kv_count(kv), kv_size_bytes(kv), kv_hash(kv),
+                             kv_history_end(kv)};
+    struct kv_log_entry entry = {
+        .command = bytes->data, .len = bytes->len, .term = term, .want_replies = one_in(w, 4)};
+    struct kv_result result;
+    size_t budget = (size_t)below(w, 3);
+    bool done = kv_apply_begin(kv, &entry, &budget, &result);
+    while (!done) {
+        assert_true(kv_is_applying(kv));
+        assert_int_equal(budget, 0);
+        assert_shows(w, kv, &was);
+        between_slices(w, kv);
+        budget = 1 + (size_t)below(w, 3);
+        done = kv_apply_go_on(kv, &budget, &result);
+        w->slices++;
+    }
+    assert_false(kv_is_applying(kv));
+    return result;
+}
 
 static void apply_silently(struct world *w, struct kv *kv, const struct buf *bytes, uint64_t term,
                            const struct kv_result *want)
 {
-    struct kv_result got = kv_apply(kv, bytes->data, bytes->len, term, one_in(w, 4));
+    struct kv_result got = apply_in_slices(w, kv, bytes, term);
     if (want != NULL) {
         assert_int_equal(got.status, want->status);
         assert_int_equal(got.revision, want->revision);
@@ -305,6 +402,7 @@ static void end_view(struct world *w)
 {
     kv_view_free(w->view);
     w->view = NULL;
+    w->view_is_read = false;
     struct kv *loaded = load(w);
     assert_int_equal(kv_hash(loaded), w->hash_then);
     assert_store_is_twin(loaded, w->twin_then, w->twin_then->revision);
@@ -330,41 +428,74 @@ static void some_of_view(struct world *w)
 {
     size_t before = w->stream.len;
     size_t max_bytes = 1 + (size_t)below(w, 300);
-    bool complete = kv_view_read(w->view, &w->stream, max_bytes);
+    w->view_is_read = w->view_is_read || kv_view_read(w->view, &w->stream, max_bytes);
     assert_true(w->stream.len - before <= max_bytes + 200);
-    if (complete)
+    if (w->view_is_read)
         end_view(w);
 }
 
-/* ---- a walk that goes on for long -------------------------------------------------------------
- */
+/* ---- sorting in slices ----------------------------------------------------------------------- */
 
-static void end_cursor(struct world *w)
+static void walk_into(struct world *w, struct kv_cursor *cursor, struct kv_sorter *sorter)
 {
-    kv_cursor_free(w->cursor);
-    w->cursor = NULL;
+    struct kv_item item;
+    enum kv_step step;
+    do {
+        size_t budget = 1 + (size_t)below(w, 4);
+        step = kv_cursor_next(w->tidy, cursor, &budget, &item);
+        if (step == KV_STEP_ITEM)
+            kv_sorter_add(sorter, cursor);
+    } while (step != KV_STEP_END);
+    for (bool done = false; !done;) {
+        size_t budget = 1 + (size_t)below(w, 4);
+        done = kv_sorter_sort(sorter, &budget);
+    }
 }
 
-static void some_of_cursor(struct world *w)
+static void assert_sorted_is(struct kv_sorter *sorter, const struct kv_reply *want)
 {
-    static const struct kv_keys all = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"", 1}};
-    uint64_t compact = w->twin->compact;
-    if (w->cursor == NULL) {
-        uint64_t revision = compact + below(w, w->twin->revision - compact + 1);
-        assert_int_equal(kv_cursor_open(w->moved, &all, revision, false, &w->cursor), KV_OK);
-        w->cursor_items = 0;
-    }
-    uint64_t revision = kv_cursor_revision(w->cursor);
-    size_t budget = 1 + (size_t)below(w, 3);
     struct kv_item item;
-    enum kv_step step = kv_cursor_next(w->moved, w->cursor, &budget, &item);
-    assert_int_equal(step == KV_STEP_COMPACTED, revision < compact);
-    if (step == KV_STEP_ITEM)
-        assert_item_is(&item, twin_nth(w->twin, revision, w->cursor_items++));
-    if (step == KV_STEP_END)
-        assert_null(twin_nth(w->twin, revision, w->cursor_items));
-    if (step == KV_STEP_END || step == KV_STEP_COMPACTED)
-        end_cursor(w);
+    for (size_t i = 0; i < want->item_count; i++) {
+        struct kv_item other;
+        kv_entry_item(want->items[i], &other);
+        assert_true(kv_sorter_peek(sorter, &item));
+        assert_int_equal(item.mod_revision, other.mod_revision);
+        assert_int_equal(item.key.len, other.key.len);
+        assert_memory_equal(item.key.data, other.key.data, item.key.len);
+        if (i < 2 || i % 2 == 0) /* some are left to kv_sorter_free_some */
+            kv_sorter_pop(sorter);
+        else
+            return;
+    }
+    assert_false(kv_sorter_peek(sorter, &item));
+    assert_int_equal(kv_sorter_has_more(sorter), want->more);
+}
+
+/* A range by walk and sorter is what it is at once. */
+static void sort_some(struct world *w)
+{
+    struct kv_command command = {0};
+    struct kv_range range = random_range(w, &command);
+    struct kv_range plain = {.keys = range.keys,
+                             .revision = range.revision,
+                             .limit = range.limit,
+                             .order = range.order,
+                             .sort = range.sort};
+    struct kv_cursor *cursor;
+    struct kv_reply want;
+    if (kv_range_all(w->tidy, &plain, &want) == KV_OK) {
+        struct kv_sorter *sorter = kv_sorter_new(&plain);
+        size_t budget = 0;
+        assert_int_equal(kv_cursor_open(w->tidy, &plain.keys, plain.revision, false, &cursor),
+                         KV_OK);
+        walk_into(w, cursor, sorter);
+        kv_cursor_free(cursor);
+        assert_sorted_is(sorter, &want);
+        while (!kv_sorter_free_some(sorter, &budget))
+            budget = 1;
+    }
+    kv_reply_deinit(&want);
+    kv_command_deinit(&command);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -396,6 +527,8 @@ static void run(uint64_t seed, unsigned steps)
         }
         if (one_in(&w, 15))
             look(&w);
+        if (one_in(&w, 5))
+            sort_some(&w);
         if (one_in(&w, 2))
             some_of_cursor(&w);
         if (w.view != NULL && (one_in(&w, 3) || w.log_count > LOG_MAX / 2))
@@ -406,6 +539,7 @@ static void run(uint64_t seed, unsigned steps)
     while (w.view != NULL)
         some_of_view(&w);
     look(&w);
+    assert_true(w.slices > 0);
     end_cursor(&w);
     kv_free(w.tidy);
     kv_free(w.messy);

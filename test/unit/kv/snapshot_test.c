@@ -245,6 +245,31 @@ static void test_loader_discarded_half_way_is_freed_in_slices(void **state)
     kv_free(kv);
 }
 
+static void test_store_discarded_in_the_midst_of_a_command_is_freed(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv *old = kv_new();
+    struct kv_op op = delete_op(all_keys());
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
+    struct buf bytes = {0};
+    struct kv_result result;
+    size_t budget = 2;
+    op.del.want_prev = true;
+    for (const char *key = "abcde"; *key != 0; key++)
+        (void)put(old, key, "v");
+    kv_command_encode(&bytes, &command);
+    struct kv_log_entry entry = {
+        .command = bytes.data, .len = bytes.len, .term = 1, .want_replies = true};
+    assert_false(kv_apply_begin(old, &entry, &budget, &result));
+    assert_int_equal(kv_count(old), 5);
+    kv_discard(kv, old);
+    while (kv_tidy(kv, 1)) {
+    }
+    kv_free(kv);
+    buf_deinit(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_loader_of_the_format_before_says_version),
         cmocka_unit_test(test_loader_absurd_length_is_refused_at_once),
         cmocka_unit_test(test_loader_discarded_half_way_is_freed_in_slices),
+        cmocka_unit_test(test_store_discarded_in_the_midst_of_a_command_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
