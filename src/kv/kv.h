@@ -91,8 +91,8 @@ bool kv_get(const struct kv *kv, struct kv_bytes key, struct kv_item *out);
 
 /* ---- reading ranges, in slices --------------------------------------------------------------- */
 
-/* A walk in key order at one revision. It keeps nothing alive: every slice looks its place up anew.
- */
+/* A walk in key order at one revision. Every slice looks its place up anew. What it may still read
+ * outlives compaction, unless that becomes too much: 256 Ki events or 256 MiB of old versions. */
 struct kv_cursor;
 /* KV_COMPACTED, KV_FUTURE, KV_KEY_EMPTY. *out owned by caller. */
 enum kv_status kv_cursor_open(const struct kv *kv, const struct kv_keys *keys, uint64_t revision,
@@ -194,6 +194,9 @@ uint64_t kv_ticket_last(const struct kv *kv); /* sequence */
 /* Does up to `budget` steps of what compactions and dropped stores have left; true if there is more
  * that can be done now (an open view holds compaction up). Changes nothing that can be seen. */
 bool kv_tidy(struct kv *kv, size_t budget);
+/* Nothing that compaction let go is kept any more, neither for want of time nor for a view or a
+ * cursor. */
+bool kv_is_tidy(const struct kv *kv);
 
 /* ---- snapshots: a walk of everything that is kept, in slices, while writes go on ------------- */
 

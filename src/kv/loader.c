@@ -69,6 +69,7 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
         return ERR_CORRUPT;
     kv->revision = get_u64(body + 4);
     kv->compact_revision = get_u64(body + 12);
+    kv->freed_revision = kv->compact_revision;
     kv->chain = get_u64(body + 20);
     uint64_t first = get_u64(body + 28);
     uint64_t end = get_u64(body + 36);

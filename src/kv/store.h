@@ -8,11 +8,15 @@
 #include "kv/ticket.h"
 #include "kv/work.h"
 
-/* Tells cursors whether a path that they remember is still good. It outlives the store as long as
- * a cursor holds it, so that its address cannot be taken for another's. */
+#include <sys/queue.h>
+
+/* Tells cursors whether a path that they remember is still good, and kv_tidy which cursors there
+ * are. It outlives the store as long as a cursor holds it, so that its address cannot be taken for
+ * another's. */
 struct kv_stamp {
     uint32_t refs;
     uint64_t changes; /* of the shape of the index */
+    LIST_HEAD(, kv_cursor) cursors;
 };
 
 struct kv {
@@ -26,6 +30,7 @@ struct kv {
     uint32_t view_number; /* of the last one */
     uint64_t revision;
     uint64_t compact_revision;
+    uint64_t freed_revision; /* <= compact_revision: what is older may be freed by now */
     uint64_t size_bytes;   /* keys and values that are there */
     uint64_t entry_memory; /* of all versions, tombstones and leases */
     uint64_t live_memory;  /* of these the newest versions of keys that are there */
@@ -76,6 +81,8 @@ void kv_reply_add_item(struct kv_reply *reply, struct kv_entry *entry, size_t *c
 
 /* That of the item given last. */
 struct kv_entry *kv_cursor_entry(const struct kv_cursor *cursor);
+/* The oldest revision that a cursor of this store still walks at; UINT64_MAX: none does. */
+uint64_t kv_cursors_oldest(const struct kv *kv);
 
 /* ---- txn.c: one operation, a transaction or not; it has passed kv_command_check ----------------
  */

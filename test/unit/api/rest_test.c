@@ -163,20 +163,36 @@ static void test_rest_listing_whose_client_has_gone_ends(void **state)
     api_stream_unsent(api, token, 0); /* late: nothing */
 }
 
-static void test_rest_listing_that_is_compacted_on_its_way_says_so(void **state)
+static void test_rest_listing_outlives_compaction(void **state)
 {
     (void)state;
     put_many(5000);
     ask_with(API_GET, "/kv/?prefix=k", "", &lines);
     (void)chunks(SIZE_MAX);
     assert_false(ended);
-    uint64_t newest = kv_node_put("x", "y");
-    kv_node_compact(newest);
+    kv_node_compact(kv_node_put("x", "y"));
     while (!ended) {
         api_stream_unsent(api, token, 0);
         (void)chunks(0);
     }
-    expect("\"more\":false,\"error\":");
+    expect("\"count\":5000,\"more\":false}\n");
+}
+
+static void test_rest_listing_whose_revision_is_freed_says_so(void **state)
+{
+    (void)state;
+    put_many(5000);
+    ask_with(API_GET, "/kv/?prefix=k", "", &lines);
+    (void)chunks(SIZE_MAX);
+    assert_false(ended);
+    for (int i = 0; i <= 256 << 10; i++)
+        (void)kv_node_put("x", "y");
+    kv_node_compact(kv_node_put("x", "y"));
+    while (!ended) {
+        api_stream_unsent(api, token, 0);
+        (void)chunks(0);
+    }
+    expect("\"more\":true,\"error\":");
     expect("\"code\":\"compacted\"}\n");
 }
 
@@ -506,7 +522,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_rest_listing_stops_while_its_client_has_no_room),
         TEST(test_rest_listing_whose_client_has_gone_ends),
-        TEST(test_rest_listing_that_is_compacted_on_its_way_says_so),
+        TEST(test_rest_listing_outlives_compaction),
+        TEST(test_rest_listing_whose_revision_is_freed_says_so),
         TEST(test_rest_watch_is_silent_but_for_heartbeats),
         TEST(test_rest_watch_has_an_id_from_the_beginning_on),
         TEST(test_rest_watch_of_a_slow_client_costs_no_more_than_its_room),
