@@ -65,6 +65,7 @@ struct counts {
     uint64_t members_added, members_removed;
     uint64_t leases_granted, leases_renewed, leases_ended, leases_revoked, checkpoints;
     uint64_t watched, watch_jumps;
+    uint64_t memory_max; /* of any member, bytes */
     uint64_t rollbacks_seen; /* by the member itself */
     uint64_t virtual_us;
 };
