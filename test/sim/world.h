@@ -64,7 +64,9 @@ struct counts {
     uint64_t requests, known, unknown, refused, no_room;
     uint64_t members_added, members_removed;
     uint64_t leases_granted, leases_renewed, leases_ended, leases_revoked, checkpoints;
+    uint64_t alarms; /* raised or lifted */
     uint64_t watched, watch_jumps;
+    uint64_t memory_max; /* of any member, bytes */
     uint64_t rollbacks_seen; /* by the member itself */
     uint64_t virtual_us;
 };
