@@ -164,6 +164,9 @@ bool kv_lease_seek(const struct kv *kv, uint64_t id, struct kv_lease_info *out);
 bool kv_lease_next_key(const struct kv *kv, uint64_t id, struct kv_bytes after,
                        struct kv_bytes *out);
 size_t kv_lease_count(const struct kv *kv);
+/* The number of the next lease that is granted in this term, the newest: whoever proposes something
+ * about the leases that there are says with it that no later ones are meant. */
+uint64_t kv_lease_births(const struct kv *kv, uint64_t term);
 /* Grows with every grant, revocation and expiry: who keeps times beside looks again when it moved.
  */
 uint64_t kv_lease_changes(const struct kv *kv);

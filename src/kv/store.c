@@ -67,6 +67,8 @@ uint64_t kv_hash(const struct kv *kv)
     uint64_t words[8] = {kv->revision,   kv->compact_revision, kv->keys_sum,    kv->chain,
                          kv->leases_sum, kv->tickets.sum,      kv->lease_count, kv->tickets.end};
     uint64_t hash = checksum_chain(words, 8, NULL, 0);
+    if (kv->births.term != 0) /* as it was before there were any */
+        hash = kv_link(kv_link(hash, kv->births.term), kv->births.number);
     return kv->alarms.count > 0 ? kv_link(hash, alarms_sum(&kv->alarms)) : hash;
 }
 

@@ -227,6 +227,8 @@ static void random_leader_command(struct world *w, struct kv_command *command)
     command->type = types[below(w, 5)];
     command->term = one_in(w, 5) ? w->term - 1 : w->term;
     random_leases(w, command, command->type == KV_COMMAND_REVOKE ? 1 : (size_t)below(w, 4));
+    if (command->type == KV_COMMAND_EXPIRE || command->type == KV_COMMAND_CHECKPOINT)
+        command->births = below(w, kv_lease_births(w->tidy, w->term) + 1);
     if (command->type == KV_COMMAND_COMPACT)
         command->number = one_in(w, 4) ? w->twin->revision + below(w, 2) : random_revision(w);
     if (command->type == KV_COMMAND_FORGET)

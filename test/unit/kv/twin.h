@@ -24,6 +24,8 @@ struct twin_lease {
     uint64_t id;
     uint64_t ttl_s;
     uint64_t remaining_s;
+    uint64_t term;  /* of its grant ... */
+    uint64_t birth; /* ... and the number in that term */
 };
 
 struct twin_ticket {
@@ -39,6 +41,8 @@ struct twin {
     struct twin_ticket tickets[TWIN_TICKETS];
     size_t ticket_count;
     uint64_t ticket_last;
+    uint64_t term;   /* of the command at work */
+    uint64_t births; /* in it */
     uint64_t revision;
     uint64_t compact;
 };
