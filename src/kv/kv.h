@@ -190,7 +190,8 @@ struct kv_ticket {
 };
 #define KV_TICKETS_MAX 100000 /* the oldest goes when one more comes */
 bool kv_ticket_get(const struct kv *kv, struct kv_bytes ticket, struct kv_ticket *out);
-uint64_t kv_ticket_last(const struct kv *kv); /* sequence */
+uint64_t kv_ticket_last(const struct kv *kv); /* sequence, of those that went, too; 0: none yet */
+uint64_t kv_ticket_first(const struct kv *kv); /* ... of the oldest that is there; 0: none is */
 
 /* ---- work that is done in slices ------------------------------------------------------------- */
 

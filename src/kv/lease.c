@@ -3,8 +3,9 @@
  *
  * A lease stands there as an entry without a key, so before its keys, which are the newest versions
  * of these, shared with the index of keys. Of a lease's entry create_revision is the granted time
- * and mod_revision what a checkpoint said remains, both in seconds; the version is 1, so that it
- * counts; its value are term and number of its birth; its position is the number of the view that must not (or need not) write it any more.
+ * and mod_revision what a checkpoint said remains, both in seconds; its value is its birth; the
+ * version is 1, so that it counts; its position is the number of the view that must not (or need
+ * not) write it any more.
  */
 #include "base/assert.h"
 #include "codec/checksum.h"

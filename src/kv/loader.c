@@ -99,8 +99,8 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
 
 static enum err on_alarm(struct kv_loader *loader, const uint8_t *body, size_t len)
 {
-    bool is_place = loader->begun && loader->version > FORMAT_VERSION_NO_ALARMS && loader->leases == 0 &&
-                    loader->tickets == 0 && loader->first == NULL;
+    bool is_place = loader->begun && loader->version > FORMAT_VERSION_NO_ALARMS &&
+                    loader->leases == 0 && loader->tickets == 0 && loader->first == NULL;
     if (!is_place || len != ALARM_BYTES - 1 || body[8] == 0 || body[8] > KV_ALARM_CORRUPT)
         return ERR_CORRUPT;
     struct alarms *alarms = &loader->kv->alarms;

@@ -204,6 +204,11 @@ bool kv_ticket_get(const struct kv *kv, struct kv_bytes ticket, struct kv_ticket
     return found != NULL;
 }
 
+uint64_t kv_ticket_first(const struct kv *kv)
+{
+    return tickets_count(&kv->tickets) > 0 ? kv->tickets.first : 0;
+}
+
 uint64_t kv_ticket_last(const struct kv *kv)
 {
     return kv->tickets.end > 0 ? kv->tickets.end - 1 : 0;

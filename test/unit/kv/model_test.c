@@ -223,12 +223,14 @@ static void random_leader_command(struct world *w, struct kv_command *command)
 {
     static const enum kv_command_type types[] = {KV_COMMAND_REVOKE, KV_COMMAND_EXPIRE,
                                                  KV_COMMAND_CHECKPOINT, KV_COMMAND_COMPACT,
-                                                 KV_COMMAND_FORGET};
-    command->type = types[below(w, 5)];
+                                                 KV_COMMAND_FORGET, KV_COMMAND_ALARM};
+    command->type = types[below(w, 6)];
     command->term = one_in(w, 5) ? w->term - 1 : w->term;
     random_leases(w, command, command->type == KV_COMMAND_REVOKE ? 1 : (size_t)below(w, 4));
     if (command->type == KV_COMMAND_EXPIRE || command->type == KV_COMMAND_CHECKPOINT)
         command->births = below(w, kv_lease_births(w->tidy, w->term) + 1);
+    command->alarm = (struct kv_alarm){below(w, 70), (enum kv_alarm_kind)(1 + below(w, 2))};
+    command->raise = !one_in(w, 3);
     if (command->type == KV_COMMAND_COMPACT)
         command->number = one_in(w, 4) ? w->twin->revision + below(w, 2) : random_revision(w);
     if (command->type == KV_COMMAND_FORGET)
@@ -431,7 +433,8 @@ static void some_of_view(struct world *w)
     size_t before = w->stream.len;
     size_t max_bytes = 1 + (size_t)below(w, 300);
     w->view_is_read = w->view_is_read || kv_view_read(w->view, &w->stream, max_bytes);
-    assert_true(w->stream.len - before <= max_bytes + 200);
+    /* alarms are few: all at once */
+    assert_true(w->stream.len - before <= max_bytes + 200 + w->twin_then->alarm_count * 14);
     if (w->view_is_read)
         end_view(w);
 }

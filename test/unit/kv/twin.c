@@ -542,6 +542,8 @@ static enum kv_status apply(struct twin *twin, const struct kv_command *command,
         twin->compact = command->number;
         return KV_OK;
     }
+    if (command->type == KV_COMMAND_ALARM)
+        return twin_set_alarm(twin, &command->alarm, command->raise);
     if (command->term != term)
         return KV_NOT_OF_THIS_TERM;
     if (command->type == KV_COMMAND_EXPIRE)
