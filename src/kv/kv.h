@@ -132,6 +132,22 @@ enum kv_status kv_range_all(const struct kv *kv, const struct kv_range *range,
 enum kv_status kv_read_txn(const struct kv *kv, const struct kv_op *op, struct kv_reply *out);
 void kv_reply_deinit(struct kv_reply *reply);
 
+/* ---- the hash of the history up to a revision, in slices -------------------------------------- */
+
+struct kv_digest;
+struct kv_digest_value {
+    uint64_t hash; /* of the keys then, and of all events up to then that are kept */
+    uint64_t revision;
+    uint64_t compact_revision; /* ... behind this */
+};
+/* KV_COMPACTED, KV_FUTURE. 0: the newest. *out owned by caller. */
+enum kv_status kv_digest_open(const struct kv *kv, uint64_t revision, struct kv_digest **out);
+void kv_digest_free(struct kv_digest *digest);
+/* KV_STEP_PAUSE, KV_STEP_END, KV_STEP_COMPACTED. If the store is compacted on the way, it begins
+ * anew. The store must stay the same one. */
+enum kv_step kv_digest_go_on(const struct kv *kv, struct kv_digest *digest, size_t *budget);
+struct kv_digest_value kv_digest_value(const struct kv_digest *digest); /* at the end */
+
 /* ---- history: events, in order --------------------------------------------------------------- */
 
 struct kv_event {
