@@ -24,6 +24,8 @@ struct api_limits {
     uint32_t body_timeout_ms;
     uint32_t idle_timeout_ms;
     size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
+    const struct histogram *turns; /* of the loop, how long they took; likewise */
+    const uint64_t *turn_longest_us;
     const struct histogram *log_syncs; /* how long they took; borrowed until api_free; NULL: none */
 };
 

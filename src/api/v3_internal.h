@@ -127,6 +127,7 @@ struct v3_call {
     enum api_made (*make)(struct api *api, struct v3_call *call, struct evbuffer *out,
                           uint64_t now_ms); /* adds the next chunk, or makes the next message */
     void (*free_state)(struct api *api, struct v3_call *call);
+    void (*slice)(struct api *api, struct v3_call *call); /* NULL: not in v3->walking */
     v3_handler *on_change; /* waiting: the store has changed */
     UT_hash_handle hh;
     TAILQ_ENTRY(v3_call) next_waiting;
@@ -141,7 +142,7 @@ struct v3_leftover { /* of a range in order, whose client has gone; to be freed 
 struct v3 {
     struct v3_call *calls;         /* uthash */
     TAILQ_HEAD(, v3_call) waiting; /* for the store to change */
-    TAILQ_HEAD(, v3_call) walking; /* large ranges */
+    TAILQ_HEAD(, v3_call) walking; /* large ranges, and what else is done in slices */
     SLIST_HEAD(, v3_leftover) leftovers;
     uint64_t seen_end;             /* of the history */
     uint64_t seen_generation;
@@ -223,6 +224,10 @@ void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *reque
 bool v3_is_walked(const struct kv *kv, const struct kv_range *range);
 void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range *range);
 
+/* Calls slice, now and in later turns, until v3_slices_end. The call may be over then. */
+void v3_slices_begin(struct api *api, struct v3_call *call,
+                     void (*slice)(struct api *api, struct v3_call *call));
+void v3_slices_end(struct api *api, struct v3_call *call);
 void v3_walk_deinit(struct v3 *v3); /* after all calls are freed */
 
 /* An id of a member was in use once: tries another one. false: that is not it. */

@@ -19,6 +19,12 @@ struct kv_stamp {
     LIST_HEAD(, kv_cursor) cursors;
 };
 
+/* Tells leases of the same id apart, if one of them was granted in a term that is going on. */
+struct kv_birth {
+    uint64_t term;   /* 0: not known, before all others */
+    uint64_t number; /* in that term, from 1 on */
+};
+
 struct kv {
     struct index keys;   /* the newest version of each key; one reference each */
     struct index leases; /* kv/lease.c says what is in it */
@@ -35,6 +41,7 @@ struct kv {
     uint64_t entry_memory; /* of all versions, tombstones and leases */
     uint64_t live_memory;  /* of these the newest versions of keys that are there */
     uint64_t lease_count;
+    struct kv_birth births; /* of leases: of the term of the last grant, how many so far */
     uint64_t lease_changes;
     uint64_t keys_sum; /* of the hashes of the newest versions of keys that are there */
     uint64_t leases_sum;
@@ -104,7 +111,12 @@ void kv_work_drop(struct kv *kv);
 /* ---- lease.c --------------------------------------------------------------------------------- */
 
 struct kv_entry *kv_lease_find(const struct kv *kv, uint64_t id);
-void kv_lease_add(struct kv *kv, uint64_t id, uint64_t ttl_s, uint64_t remaining_s);
+void kv_lease_add(struct kv *kv, const struct kv_lease_info *info, const struct kv_birth *birth);
+/* The birth of a lease that is granted now, in this term. */
+struct kv_birth kv_lease_next_birth(struct kv *kv, uint64_t term);
+struct kv_birth kv_lease_birth(const struct kv_entry *lease);
+/* Whether it is one of those that a command of the leader is about. */
+bool kv_lease_is_meant(const struct kv_entry *lease, const struct kv_command *command);
 /* It has no keys. */
 void kv_lease_remove(struct kv *kv, struct kv_entry *lease);
 void kv_lease_set_remaining(struct kv *kv, struct kv_entry *lease, uint64_t remaining_s);

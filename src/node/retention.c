@@ -78,7 +78,9 @@ static void maybe_forget(struct node *node)
     struct retention *retention = &node->retention;
     struct kv_command command = {
         .type = KV_COMMAND_FORGET, .term = retention->term, .number = retention->tickets.passed};
-    if (command.number > retention->forgotten && requests_propose_own(node, &command))
+    uint64_t oldest = kv_ticket_first(node->kv);
+    bool is_due = oldest != 0 && oldest <= command.number; /* whoever led before may have done it */
+    if (is_due && command.number > retention->forgotten && requests_propose_own(node, &command))
         retention->forgotten = command.number;
 }
 

@@ -389,6 +389,38 @@ static void test_rest_bulk_of_nothing_good_leaves_its_key_free(void **state)
 
 /* ---- alarms ---------------------------------------------------------------------------------- */
 
+static void test_rest_txn_within_a_txn(void **state)
+{
+    (void)state;
+    ask(API_POST, "/txn",
+        "{\"then\":[{\"put\":{\"key\":\"a\",\"value\":\"1\"}},"
+        "{\"txn\":{\"if\":[{\"key\":\"a\",\"exists\":true}],"
+        "\"then\":[{\"put\":{\"key\":\"never\",\"value\":\"\"}}],"
+        "\"else\":[{\"put\":{\"key\":\"b\",\"value\":\"2\"}},"
+        "{\"txn\":{\"then\":[{\"delete\":{\"prefix\":\"x\"}}]}},{\"txn\":{}}]}},"
+        "{\"get\":{\"key\":\"b\"}}]}");
+    assert_int_equal(answer.status, 200);
+    expect("{\"succeeded\":true,\"revision\":2,\"responses\":[{\"put\":{\"revision\":2}},"
+           "{\"txn\":{\"succeeded\":false,\"responses\":[{\"put\":{\"revision\":2}},"
+           "{\"txn\":{\"succeeded\":true,\"responses\":[{\"delete\":{\"deleted\":0}}]}},"
+           "{\"txn\":{\"succeeded\":true,\"responses\":[]}}]}},"
+           "{\"get\":{\"items\":[{\"key\":\"b\",\"value\":\"2\"");
+    ask(API_POST, "/txn", "{\"then\":[{\"txn\":{\"than\":[]}}]}");
+    assert_int_equal(answer.status, 400);
+    ask(API_POST, "/txn", "{\"then\":[{\"txn\":[]}]}");
+    assert_int_equal(answer.status, 400);
+    expect("an operation is");
+    struct buf text = {0};
+    for (unsigned depth = 0; depth < 8; depth++) /* with the outermost: nine */
+        buf_printf(&text, "{\"then\":[{\"txn\":");
+    buf_printf(&text, "{}");
+    for (unsigned depth = 0; depth < 8; depth++)
+        buf_printf(&text, "}]}");
+    ask(API_POST, "/txn", buf_str(&text));
+    assert_int_equal(answer.status, 400);
+    buf_deinit(&text);
+}
+
 static void expect_no_room(enum api_method method, const char *target, const char *text)
 {
     ask(method, target, text);
@@ -539,6 +571,7 @@ int main(void)
         TEST(test_rest_bulk_stops_where_an_alarm_is_raised),
         TEST(test_rest_leases_are_listed_in_pages),
         TEST(test_rest_members_reach_the_node),
+        TEST(test_rest_txn_within_a_txn),
         TEST(test_rest_events_are_sent_when_something_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

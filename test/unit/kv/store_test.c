@@ -316,6 +316,37 @@ static void test_kv_lease_takes_its_keys_along(void **state)
     kv_free(kv);
 }
 
+/* The leader proposes the end of the lease that it knows; before that is committed, it is given
+ * back and one with the same id is granted. */
+static void test_kv_lease_granted_again_outlives_the_end_of_the_first(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_lease_info info;
+    struct kv_lease_time which = {.id = 7, .remaining_s = 3};
+    assert_int_equal(grant(kv, 7, 60), KV_OK);
+    struct kv_command ends = {.type = KV_COMMAND_EXPIRE,
+                              .term = 1,
+                              .leases = &which,
+                              .lease_count = 1,
+                              .births = kv_lease_births(kv, 1)};
+    struct kv_command checkpoint = ends;
+    struct kv_command revoke = ends;
+    checkpoint.type = KV_COMMAND_CHECKPOINT;
+    revoke.type = KV_COMMAND_REVOKE;
+    assert_int_equal(apply(kv, &revoke).status, KV_OK);
+    assert_int_equal(grant(kv, 7, 60), KV_OK);
+    assert_int_equal(do_op(kv, put_op("a", "1", 7)).status, KV_OK);
+    assert_int_equal(apply(kv, &checkpoint).status, KV_OK);
+    assert_int_equal(apply(kv, &ends).status, KV_OK);
+    assert_true(is_there(kv, "a"));
+    assert_true(kv_lease_get(kv, 7, &info) && info.remaining_s == 0);
+    ends.births = kv_lease_births(kv, 1);
+    assert_int_equal(apply(kv, &ends).status, KV_OK);
+    assert_false(is_there(kv, "a") || kv_lease_get(kv, 7, &info));
+    kv_free(kv);
+}
+
 static struct kv_result put_with_ticket(struct kv *kv, const char *value, const char *ticket)
 {
     struct kv_op op = put_op("k", value, 0);
@@ -589,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_kv_txn_branches_may_share_keys_and_siblings_not),
         cmocka_unit_test(test_kv_txn_compare_of_a_missing_key_and_of_ranges),
         cmocka_unit_test(test_kv_lease_takes_its_keys_along),
+        cmocka_unit_test(test_kv_lease_granted_again_outlives_the_end_of_the_first),
         cmocka_unit_test(test_kv_ticket_makes_a_repetition_harmless),
         cmocka_unit_test(test_kv_ticket_is_good_for_one_request),
         cmocka_unit_test(test_kv_tickets_beyond_the_limit_push_out_the_oldest),
