@@ -86,9 +86,10 @@ bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms);
 /* How many bytes still wait for the client: told after each chunk, and when some have gone. Above a
  * bound api makes no more. */
 void api_stream_unsent(struct api *api, uint64_t token, size_t bytes);
-/* A whole message has come over a WebSocket; text borrowed. */
-void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
-                      uint64_t now_ms);
+/* A whole message has come over a WebSocket; text borrowed. false: more waits for this client,
+ * which sends and does not read, than is kept: it is to be ended. */
+bool api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
+                      uint64_t now_ms) MUST_USE;
 enum api_leaving {
     API_CLIENT_LEAVES, /* it sends nothing more, and so ends its stream, but perhaps still reads */
     API_WE_LEAVE,      /* the server stops */
