@@ -23,6 +23,8 @@ struct api_limits {
     uint32_t header_timeout_ms;
     uint32_t body_timeout_ms;
     uint32_t idle_timeout_ms;
+    uint64_t history_s; /* of the store's history, which is kept until one of both is passed */
+    uint64_t history_bytes;
     size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
     const struct histogram *log_syncs; /* how long they took; borrowed until api_free; NULL: none */
 };
@@ -54,6 +56,8 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
 bool api_wants_gone(const struct api *api, uint64_t token);
 /* The client of such a request has gone, or will send nothing more. It is answered all the same. */
 void api_gone(struct api *api, uint64_t token, uint64_t now_ms);
+
+#define API_MESSAGE_BYTES (1u << 20) /* of a WebSocket: nobody has seen it before it is whole */
 
 #define API_HEADERS_MAX 8
 struct api_response {

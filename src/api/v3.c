@@ -335,6 +335,12 @@ bool v3_is_waiting_for_rest(const struct v3_call *call)
            v3_is_half((const char *)call->text.data + call->text_at, len);
 }
 
+/* A stream of answers to one request, which is read as that of a unary call. */
+static bool has_one_request(const struct v3_call *call)
+{
+    return call->route->handle == v3_handle_observe || call->route->handle == v3_handle_snapshot;
+}
+
 bool v3_next_value(struct api *api, struct v3_call *call)
 {
     char why[V3_WHY_BYTES];
@@ -346,6 +352,11 @@ bool v3_next_value(struct api *api, struct v3_call *call)
         return false;
     enum err err = v3_decode(call->route->request, (const char *)call->text.data + call->text_at,
                              call->text.len - call->text_at, &used, &call->arena, &request, why);
+    bool is_single = has_one_request(call);
+    if (err == ERR_SHORT && is_single && !call->is_socket) { /* no body is an empty object */
+        request = v3_arena_alloc(&call->arena, 1, call->route->request->size);
+        err = ERR_OK;
+    }
     if (err == ERR_OK) {
         call->text_at += used;
         call->request = request;
@@ -355,7 +366,7 @@ bool v3_next_value(struct api *api, struct v3_call *call)
         call->text_at == 0 || call->is_socket; /* what follows is passed over, as by etcd */
     call->text_at = call->text.len;
     if (err == ERR_INVALID && first)
-        v3_fail_text(api, call, 2, why);
+        v3_fail_text(api, call, is_single ? 3 : 2, why);
     else if (!call->is_socket)
         v3_end(api, call);
     return false;

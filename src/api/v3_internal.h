@@ -13,6 +13,7 @@
 #define V3_UNREAD_BYTES (4096U * 1024)    /* that a WebSocket brings before it is read here */
 #define V3_UNSAID_BYTES (4096U * 1024)    /* of notices for one client that does not read */
 #define V3_HALF_BYTES (64U * 1024)        /* of a value that a WebSocket brings in several texts */
+#define V3_WATCHERS_MAX 10000 /* of one stream */
 #define V3_LEASE_TTL_MAX 9000000000
 #define V3_LEASE_TTL_MIN 2  /* as etcd with its own defaults; elections may want more */
 #define V3_SESSION_TTL_S 60 /* of leases that lock and election make themselves */

@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define WATCHERS_MAX 10000 /* of one stream */
 #define PROGRESS_MS 600000 /* of silence, before one who asked for it is told how far he is */
 
 struct v3_watcher {
@@ -195,7 +194,7 @@ static void create(struct v3_watch *watch, const struct v3_watch_create_request 
         refuse(watch, "mvcc: duplicate watch ID provided on the WatchStream");
         return;
     }
-    if (watch->count == WATCHERS_MAX) {
+    if (watch->count == V3_WATCHERS_MAX) {
         refuse(watch, "etcdserver: too many watchers on one stream");
         return;
     }

@@ -188,6 +188,8 @@ static bool listen_http(struct server *server)
                                 .header_timeout_ms = conf->http.header_timeout_ms,
                                 .body_timeout_ms = conf->http.body_timeout_ms,
                                 .idle_timeout_ms = conf->http.idle_timeout_ms,
+                                .history_s = conf->store.history_s,
+                                .history_bytes = conf->store.history_bytes,
                                 .stream_bytes = conf->limits.pending_bytes / 4,
                                 .log_syncs = fs_posix_log_syncs(server->fs)};
     server->api = api_new(server->node, &limits, server->logger);
