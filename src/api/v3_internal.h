@@ -10,7 +10,10 @@
 #define V3_REQUEST_BYTES (1536U * 1024)   /* of a request as protobuf, with what etcd adds to it */
 #define V3_REQUEST_FRAME 18               /* that is what it adds: an id and a tag */
 #define V3_TRANSPORT_BYTES (2048U * 1024) /* of any message as protobuf */
+#define V3_UNREAD_BYTES (4096U * 1024)    /* that a WebSocket brings before it is read here */
+#define V3_UNSAID_BYTES (4096U * 1024)    /* of notices for one client that does not read */
 #define V3_HALF_BYTES (64U * 1024)        /* of a value that a WebSocket brings in several texts */
+#define V3_WATCHERS_MAX 10000 /* of one stream */
 #define V3_LEASE_TTL_MAX 9000000000
 #define V3_LEASE_TTL_MIN 2  /* as etcd with its own defaults; elections may want more */
 #define V3_SESSION_TTL_S 60 /* of leases that lock and election make themselves */
@@ -98,6 +101,7 @@ struct v3_call {
     const void *request; /* decoded */
     struct buf text;     /* streams and WebSockets: what the client said */
     size_t text_at;      /* read up to here */
+    size_t unsaid_bytes; /* watch: of notices that wait to be sent */
     v3_on_result *on_result;
     bool is_stream; /* the answer is a stream, or a WebSocket */
     bool is_socket;

@@ -190,6 +190,8 @@ static bool listen_http(struct server *server)
                                 .header_timeout_ms = conf->http.header_timeout_ms,
                                 .body_timeout_ms = conf->http.body_timeout_ms,
                                 .idle_timeout_ms = conf->http.idle_timeout_ms,
+                                .history_s = conf->store.history_s,
+                                .history_bytes = conf->store.history_bytes,
                                 .stream_bytes = conf->limits.pending_bytes / 4,
                                 .turns = &server->turns,
                                 .turn_longest_us = &server->turn_longest_us,

@@ -25,8 +25,8 @@ static void begin_term(struct node *node, floe_term term)
 }
 
 /* The part of the history that is over history_bytes, in 1024ths of it; 0: none.
- * While the store still tidies up, or keeps all for a snapshot or a long read, what was compacted is
- * still counted as occupied: what will be left of it is estimated by its share of the revisions. */
+ * While the store still tidies up, or keeps all for a snapshot or a long read, what was compacted
+ * is still counted as occupied: what will be left is estimated by its share of the revisions. */
 static uint64_t surplus(struct node *node)
 {
     struct retention *retention = &node->retention;
