@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define TOKENS (UINT64_C(1) << 63) /* from here on; those of api are below */
+#define OPERATOR SIM_HOLDERS /* the last one */
 #define CHECKPOINT_MS 300u
 /* Most runs never write as much. Where values are huge, more of it would only be written into one
  * snapshot after the other: a few such seeds took more time than all the others together. */
@@ -31,7 +32,7 @@ void holders_start(struct world *world)
 {
     world->holders.prng.state = world->plan.seed ^ UINT64_C(0x6c656173);
     world->holders.last_token = TOKENS;
-    for (unsigned i = 0; i < SIM_HOLDERS; i++)
+    for (unsigned i = 0; i <= SIM_HOLDERS; i++)
         again_in(world, i, below(world, 2000000));
 }
 
@@ -84,15 +85,21 @@ static void ask_grant(struct world *world, struct machine *machine, struct holde
                machine_now_ms(machine));
 }
 
-static void ask_alarm(struct world *world, struct machine *machine, struct holder *holder)
+/* The operator lifts what is raised, also when all faults have ended, and sometimes raises one. */
+static bool ask_alarm(struct world *world, struct machine *machine, struct holder *holder)
 {
+    const struct kv_alarm *raised;
+    bool any = kv_alarms(machine->node->kv, &raised) > 0;
+    if (!any && (world->healing || below(world, 8) > 0))
+        return false;
     bool corrupt = below(world, 2) == 0;
     struct kv_alarm alarm = {.member = 1 + below(world, SIM_MEMBERS_MAX),
                              .kind = corrupt ? KV_ALARM_CORRUPT : KV_ALARM_NO_SPACE};
     struct kv_command command = {
-        .type = KV_COMMAND_ALARM, .alarm = alarm, .raise = below(world, 3) > 0};
+        .type = KV_COMMAND_ALARM, .alarm = any ? raised[0] : alarm, .raise = !any};
     holder->does = HOLDER_ALARMS;
     node_write(machine->node, holder->token, &command, false, machine_now_ms(machine));
+    return true;
 }
 
 static void ask_revoke(struct machine *machine, struct holder *holder)
@@ -108,8 +115,9 @@ static void ask(struct world *world, struct machine *machine, struct holder *hol
 {
     holder->token = ++world->holders.last_token;
     holder->asked_us = world->now_us;
-    if (holder->does != HOLDER_HOLDS && below(world, 8) == 0) {
-        ask_alarm(world, machine, holder);
+    if (holder == &world->holders.holder[OPERATOR]) {
+        if (!ask_alarm(world, machine, holder))
+            holder->token = 0;
     } else if (holder->does != HOLDER_HOLDS) {
         ask_grant(world, machine, holder);
     } else if (holder->renewals == 0) {
@@ -145,7 +153,7 @@ static bool lets_run_out(struct world *world, struct holder *holder)
 void holders_event(struct world *world, unsigned number, uint64_t step)
 {
     struct holder *holder = &world->holders.holder[number];
-    if (holder->step != step || world->healing)
+    if (holder->step != step || (world->healing && number != OPERATOR))
         return;
     if (holder->token != 0)
         give_up(holder); /* nothing was heard */
@@ -171,7 +179,8 @@ void holders_event(struct world *world, unsigned number, uint64_t step)
         return;
     if (machine_runs(machine))
         ask(world, machine, holder);
-    again_in(world, number, 2000 * (uint64_t)world->plan.request_timeout_ms);
+    uint64_t patience_us = 2000 * (uint64_t)world->plan.request_timeout_ms;
+    again_in(world, number, holder->token != 0 ? patience_us : 300000);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -233,7 +242,7 @@ static uint64_t pause_us(struct world *world, const struct holder *holder)
 
 static void take(struct world *world, const struct node_result *result)
 {
-    for (unsigned i = 0; i < SIM_HOLDERS; i++) {
+    for (unsigned i = 0; i <= SIM_HOLDERS; i++) {
         struct holder *holder = &world->holders.holder[i];
         if (holder->token != result->token)
             continue;
