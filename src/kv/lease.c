@@ -67,6 +67,7 @@ void kv_lease_add(struct kv *kv, uint64_t id, uint64_t ttl_s, uint64_t remaining
     kv->leases_sum += lease_hash(lease);
     kv->entry_memory += kv_entry_memory(lease);
     kv->live_memory += kv_entry_memory(lease);
+    kv->grown_bytes += kv_lease_bytes();
 }
 
 void kv_lease_remove(struct kv *kv, struct kv_entry *lease)
