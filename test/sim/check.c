@@ -419,6 +419,7 @@ void check_history(struct world *world)
     check_stale(world);
     check_order(world);
     check_linear(world);
+    pairs_check(world);
 }
 
 bool check_converged(struct world *world, floe_index index)

@@ -265,7 +265,10 @@ void holders_take(struct world *world, struct machine *machine)
             requests_push_result(machine->node, result);
             continue;
         }
-        take(world, &result);
+        if (result.token < PAIR_TOKENS)
+            take(world, &result);
+        else
+            pairs_take(world, machine, &result);
         kv_result_deinit(&result.kv);
     }
 }

@@ -85,6 +85,7 @@ static void add_counts(const struct counts *one)
     total.leases_ended += one->leases_ended;
     total.leases_revoked += one->leases_revoked;
     total.checkpoints += one->checkpoints;
+    total.pairs += one->pairs;
     total.alarms += one->alarms;
     total.watched += one->watched;
     total.watch_jumps += one->watch_jumps;
@@ -150,13 +151,13 @@ static void report(uint64_t seeds, uint64_t failed)
                  total.members_removed);
     (void)printf("leases granted %" PRIu64 " renewed %" PRIu64 " ran out %" PRIu64
                  " given back %" PRIu64 ", seen with a checkpoint %" PRIu64
-                 "; alarms %" PRIu64 "; events watched %" PRIu64 ", too old %" PRIu64
-                 "; rollbacks noticed %" PRIu64
-                 "; most that a member had allocated %" PRIu64 " KiB\n",
+                 "; events watched %" PRIu64 ", too old %" PRIu64 "\n",
                  total.leases_granted, total.leases_renewed, total.leases_ended,
-                 total.leases_revoked, total.checkpoints, total.alarms,
-                 total.watched, total.watch_jumps,
-                 total.rollbacks_seen, total.memory_max / 1024);
+                 total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps);
+    (void)printf("alarms %" PRIu64 ", answers about two keys %" PRIu64
+                 ", rollbacks noticed %" PRIu64
+                 ", most that a member had allocated %" PRIu64 " KiB\n",
+                 total.alarms, total.pairs, total.rollbacks_seen, total.memory_max / 1024);
     (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64
                  ", without room %" PRIu64 ", unknown %" PRIu64
                  "; histories too complex to judge %" PRIu64 "\nfaults:",
