@@ -12,6 +12,7 @@
 #define SLICE_STEPS 2000
 #define SLICE_BYTES (1U << 20)
 #define SLICES_A_TURN 4
+#define PENDING_BYTES (64U << 20)
 
 struct v3_walk {
     struct kv_cursor *cursor;
@@ -35,9 +36,13 @@ bool v3_is_walked(const struct kv *kv, const struct kv_range *range)
 static void unlist(struct api *api, struct v3_call *call)
 {
     struct v3_walk *walk = call->state;
-    if (walk->is_listed)
-        TAILQ_REMOVE(&api->v3->walking, call, next_walking);
+    if (!walk->is_listed)
+        return;
+    TAILQ_REMOVE(&api->v3->walking, call, next_walking);
     walk->is_listed = false;
+    api->v3->walk_bytes -= walk->text.len;
+    if (api->v3->walks_on == call)
+        api->v3->walks_on = NULL;
 }
 
 /* As much at once as is good. */
@@ -159,16 +164,32 @@ static enum kv_step write_slice(struct v3_walk *walk)
     return KV_STEP_END;
 }
 
+/* Where answers that are being made have too many bytes, only one of them goes on. */
+static bool must_wait(const struct api *api, struct v3_call *call)
+{
+    struct v3 *v3 = api->v3;
+    size_t max = api->limits.pending_bytes > 0 ? api->limits.pending_bytes : PENDING_BYTES;
+    if (v3->walk_bytes <= max)
+        return false;
+    if (v3->walks_on == NULL)
+        v3->walks_on = call;
+    return v3->walks_on != call;
+}
+
 /* One slice; the call may be over then. */
 static void walk_on(struct api *api, struct v3_call *call)
 {
     struct v3_walk *walk = call->state;
     enum kv_step step = KV_STEP_END;
+    if (must_wait(api, call))
+        return;
+    size_t begin = walk->text.len;
     if (!walk->is_walked)
         step = walk_slice(api, walk);
     walk->is_walked = step == KV_STEP_END;
     if (walk->is_walked && walk->sorter != NULL)
         step = write_slice(walk);
+    api->v3->walk_bytes += walk->text.len - begin;
     if (step == KV_STEP_END) {
         finish(api, call);
     } else if (step == KV_STEP_COMPACTED) {
@@ -202,6 +223,7 @@ void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range 
     call->state = walk;
     call->free_state = free_state;
     walk->is_listed = true;
+    api->v3->walk_bytes += walk->text.len;
     TAILQ_INSERT_TAIL(&api->v3->walking, call, next_walking);
     walk_on(api, call);
 }
