@@ -77,7 +77,8 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
     } else if (request->method >= API_OPTIONS) { /* OPTIONS *, CONNECT host:port */
         api_respond_method(&response, "GET, HEAD, PUT, POST, DELETE");
     } else {
-        api_respond_problem(&response, &problem);
+        api_refusal_response(&response, request->target, problem.status, problem.code,
+                             problem.text);
     }
     if (answered)
         api_queue_response(api, &response);

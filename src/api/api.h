@@ -113,5 +113,9 @@ uint64_t api_next_deadline_ms(const struct api *api);
 /* An error answer in our form, for refusals that the HTTP server itself makes (413, 400 ...).
  * Fills *out but the token. */
 void api_error_response(struct api_response *out, int status, const char *code, const char *text);
+/* The same in the form of the API that the target belongs to: etcd's under /v3. Nothing but its
+ * first segment counts. */
+void api_refusal_response(struct api_response *out, const char *target, int status,
+                          const char *code, const char *text);
 
 #endif

@@ -51,6 +51,8 @@ struct api_target {
 /* false: *problem says why; *out need not be given back then. */
 bool api_target_parse(const char *target, struct api_target *out, struct api_problem *problem);
 void api_target_deinit(struct api_target *target);
+/* Whether it is a path of etcd's. */
+bool api_target_is_v3(const char *target);
 bool api_percent_decode(const char *text, size_t len, struct buf *out);
 /* ?consistency=stale. Parameters that we do not know are ignored. */
 bool api_target_is_stale(const char *query, bool *stale, struct api_problem *problem);
@@ -83,6 +85,8 @@ bool api_tag_matches(const struct api_tag *tag, uint64_t mod_revision);
 
 __attribute__((format(printf, 3, 4))) void
 api_respond_header(struct api_response *out, const char *name, const char *format, ...);
+/* The text becomes the body. Moved. */
+void api_respond_text(struct api_response *out, struct buf *text);
 /* Takes the text out of json. */
 void api_respond_json(struct api_response *out, int status, struct api_json *json);
 void api_respond_problem(struct api_response *out, const struct api_problem *problem);
