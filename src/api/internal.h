@@ -174,6 +174,8 @@ void api_write(struct api *api, uint64_t token, const struct kv_command *command
 enum kv_alarm_kind api_forbidden_by(const struct api *api, const struct kv_command *command);
 /* Puts an answer into the queue. Moved. */
 void api_queue_response(struct api *api, const struct api_response *response);
+/* The first of the queue, which is not empty. Owned by caller. */
+struct api_response api_take_response(struct api *api);
 
 /* ---- handlers: true if *out is the answer, false if it will come from the node ----------------
  */
@@ -185,6 +187,7 @@ bool api_value_check(const struct api *api, size_t len, struct api_problem *prob
 /* range.c: GET and DELETE of /kv/?prefix= */
 bool api_range_handle(struct api *api, struct api_call *call, struct api_response *out);
 bool api_range_delete(struct api *api, struct api_call *call, struct api_response *out);
+/* item.c */
 bool api_accepts_lines(const struct api_request *request); /* NDJSON */
 void api_put_item(struct api_json *json, const struct kv_item *item, bool keys_only);
 /* watch_rest.c: GET with ?watch. *keys is moved. */
