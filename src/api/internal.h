@@ -54,7 +54,7 @@ void api_target_deinit(struct api_target *target);
 /* Whether it is a path of etcd's. */
 bool api_target_is_v3(const char *target);
 bool api_percent_decode(const char *text, size_t len, struct buf *out);
-/* ?consistency=stale. Parameters that we do not know are ignored. */
+/* ?consistency=stale. Which parameters a route knows is not looked at here. */
 bool api_target_is_stale(const char *query, bool *stale, struct api_problem *problem);
 
 /* ---- conditions (condition.c) ---------------------------------------------------------------- */
@@ -260,13 +260,24 @@ struct api_endpoint {
     enum api_method method;
     bool (*handle)(struct api *api, struct api_call *call, struct api_response *out);
     const char *path;   /* as OpenAPI writes it */
-    const char *params; /* query parameters and headers, parted by blanks; "" */
+    const char *params; /* query parameters and headers, parted by blanks: api_params_next; "*":
+                         * any query, which is not looked at */
     const char *body;   /* content type of the request's body; NULL: none */
     const char *answer; /* status and content type of a good answer: "200 application/json" */
     const char *summary;
 };
 extern const struct api_endpoint api_endpoints[];
 extern const size_t api_endpoint_count;
+/* One of them. Headers begin with a capital letter; "+x" goes only together with watch, "-x" only
+ * without. */
+struct api_param_word {
+    const char *name;
+    size_t len;
+    bool is_header;
+    enum { API_PARAM_ALWAYS, API_PARAM_WITH_WATCH, API_PARAM_WITHOUT_WATCH } when;
+};
+/* From where to go on; NULL: there is none, and *out stays as it is. */
+const char *api_params_next(const char *params, struct api_param_word *out);
 bool api_routes_handle(struct api *api, struct api_call *call, struct api_response *out);
 /* The word as it stands in the table, or NULL; not for "kv". */
 const char *api_route_word(const char *word, size_t len);

@@ -565,6 +565,47 @@ def test_limits_are_told():
         assert post(n, "/txn", {"then": [{"put": {"key": "a", "value": "x" * 1001}}]}).code() == "value_too_large"
 
 
+def takes_its_parameters_only(n, method, path, operation):
+    taken = {p["name"]: p.get("description", "") for p in operation["parameters"] if p["in"] == "query"}
+    def code(query):
+        r = n.request(method, path + "?" + query, "" if method in ("PUT", "POST") else None)
+        if method != "HEAD" and r.status == 400 and r.code() == "unknown_parameter":
+            text = r.json()["error"]
+            assert '"%s"' % query.split("&")[-1].split("=")[0] in text, text
+            assert all(name in text.split(" takes")[1] for name in taken if not taken[name]), text
+            return "unknown"
+        return r.status
+    if path in ("/health", "/livez", "/readyz", "/version", "/metrics"):
+        assert code("exclude=x") == 200
+        return
+    assert code("nonsense=1") == (400 if method == "HEAD" else "unknown"), (method, path)
+    for name, when in taken.items():
+        if name != "watch" and method != "HEAD":
+            assert (code(name + "=x") == "unknown") == when.startswith("only"), (method, path, name)
+        if "watch" in taken and when and method != "HEAD":
+            assert code("prefix=a&watch&" * (path == "/kv/") + "watch&" * (path != "/kv/") + name + "=x") == (
+                "unknown" if when.startswith("not") else 400), (method, path, name)
+
+
+def test_unknown_and_misplaced_parameters_are_refused():
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        n.put("a", b"1")
+        for method, path, name in (("PUT", "/kv/a?tll=5", "tll"), ("DELETE", "/kv/a?prefix=b", "prefix"), ("GET", "/kv/a?revison=2", "revison"),
+                                   ("GET", "/a?limit=1", "limit"), ("PUT", "/a?%74%6cl=5", "tll"), ("GET", "/kv/?prefix=a&x=1", "x"),
+                                   ("GET", "/kv/?prefix=a&from_revision=1", "from_revision"), ("GET", "/kv/a?watch&revision=1", "revision"),
+                                   ("POST", "/17?prefix=b", "prefix"), ("DELETE", "/17?a", "a"), ("POST", "/txn?dry", "dry"),
+                                   ("GET", "/limits?a%00%ff%22", "a???"[:3] + '"'), ("POST", "/kv/?prefix=a", "prefix")):
+            r = n.request(method, path, "1" if method in ("PUT", "POST") else None)
+            assert (r.status, r.code()) == (400, "unknown_parameter"), (method, path, r.body)
+            assert '"%s"' % name in r.json()["error"], r.body
+        assert n.get("a").body == b"1" and n.get("a").headers["ETag"] == '"2"'
+        assert "GET /kv/ with watch takes prefix, from, to, watch, from_revision" in n.request(
+            "GET", "/kv/?watch&prefix=a&limit=1").json()["error"]
+        assert n.request("GET", "/limits?a&a").code() == "bad_query" and n.get("a?consistency=stale&consistency=stale").code() == "bad_consistency"
+        assert n.request("POST", "/v3/kv/range?a=b", '{"key":"YQ=="}').status == 200
+
+
 def test_openapi_is_what_is_served():
     with Cluster(1) as c:
         n = c.start().nodes[1]
@@ -595,8 +636,9 @@ def test_openapi_is_what_is_served():
                     assert refused, (method, path, r.status, r.body)
                 if r.status >= 400:
                     assert set(r.json()) == {"error", "code"}, r.body
-            for operation in methods.values():
+            for method, operation in methods.items():
                 assert operation["summary"] and operation["responses"]
+                takes_its_parameters_only(n, method.upper(), concrete, operation)
         for path in ("/kv/{key}", "/kv/", "/txn", "/leases/{id}", "/members/{id}/promote", "/leader", "/events", "/limits", "/tx/{id}"):
             assert path in described["paths"], path
 
