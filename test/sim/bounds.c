@@ -1,5 +1,6 @@
 /* What a member may keep in memory and do in one turn: the bounds that src/README.md and the node
  * state, by the same constants where these are named. */
+#include "memory.h"
 #include "world.h"
 
 #include "node/internal.h"
@@ -14,6 +15,8 @@
 #define SNAPSHOT_QUEUE (1u << 20)
 #define ROOM (64u << 10)          /* for heads, keys, and what the member asks for itself */
 #define CHUNK_EVENTS (4u << 20)   /* what the last chunk that was let in makes of events */
+#define FIXED_BYTES (8u << 20) /* tables, and buffers that stay; 3 MiB were seen */
+#define FACTOR 4u
 #define ENTRY_BYTES (VALUE_BYTES + ROOM)
 /* A slice of the own snapshot is written, one record of an installed one read. */
 #define OWN_SNAPSHOT_BYTES (2 * NODE_TURN_SLICE_BYTES + ENTRY_BYTES)
@@ -52,6 +55,29 @@ static void check_memory(struct machine *machine)
     }
 }
 
+/* All that it has allocated belongs to something that is counted, and whose count has a bound: here
+ * or by the configuration. FACTOR is for copies on the way (from the wire, to the log, to each
+ * member), the table around them, and what arrays have ahead. */
+static void check_allocated(struct machine *machine)
+{
+    const struct node *node = machine->node;
+    struct check_node *seen = &machine->seen;
+    uint64_t store = kv_memory_bytes(node->kv);
+    if (store > seen->store_bytes)
+        seen->store_bytes = store; /* what it gives up is freed by and by */
+    uint64_t counted = seen->store_bytes + floe_memstore_size(node->store) + node->waiters.bytes +
+                       node->raft->uncommitted_size + peer_set_event_bytes(node->peers);
+    for (size_t i = 0; i < node->members.count; i++) {
+        struct peer_status peer;
+        if (peer_set_status(node->peers, node->members.list[i].id, &peer))
+            counted += peer.queued_bytes;
+    }
+    uint64_t is = memory_of(machine->id);
+    if (is > machine->world->counts.memory_max)
+        machine->world->counts.memory_max = is;
+    at_most(machine, "bytes allocated", is, FIXED_BYTES + FACTOR * counted);
+}
+
 static void check_work(struct machine *machine)
 {
     const struct node *node = machine->node;
@@ -71,5 +97,6 @@ static void check_work(struct machine *machine)
 void bounds_check(struct machine *machine)
 {
     check_memory(machine);
+    check_allocated(machine);
     check_work(machine);
 }

@@ -242,6 +242,10 @@ static uint64_t store_hash(struct world *world, const struct kv *kv)
     struct kv_lease_info lease = {.id = 0};
     while (lease.id < UINT64_MAX && kv_lease_seek(kv, lease.id + 1, &lease))
         hash = mix(mix(mix(mix(hash, lease.id), lease.ttl_s), lease.remaining_s), lease.key_count);
+    const struct kv_alarm *alarms;
+    size_t alarm_count = kv_alarms(kv, &alarms);
+    for (size_t i = 0; i < alarm_count; i++)
+        hash = mix(mix(hash, alarms[i].member), (uint64_t)alarms[i].kind);
     return mix(mix(hash, kv_compact_revision(kv)), kv_hash(kv));
 }
 
@@ -415,6 +419,7 @@ void check_history(struct world *world)
     check_stale(world);
     check_order(world);
     check_linear(world);
+    pairs_check(world);
 }
 
 bool check_converged(struct world *world, floe_index index)

@@ -22,6 +22,7 @@ struct check_node {
     floe_term led; /* the newest term for which its log was compared as a leader's */
     uint64_t revision;
     uint64_t applied_bytes; /* since its newest snapshot */
+    uint64_t store_bytes;   /* the most that it had */
     bool moving;            /* a snapshot, from or to another member */
 };
 

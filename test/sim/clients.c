@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "memory.h"
 #include "world.h"
 
 #include <inttypes.h>
@@ -163,7 +164,9 @@ static void hand_over(struct machine *machine, const struct client *client,
         request.headers = &header;
         request.header_count = 1;
     }
+    (void)memory_enter(machine->id);
     api_handle(machine->api, client->token, &request, machine_now_ms(machine));
+    (void)memory_enter(0);
     if (request.body != NULL)
         evbuffer_free(request.body);
 }

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "disk_internal.h"
+#include "memory.h"
 #include "queue.h"
 
 #include <string.h>
@@ -318,21 +319,104 @@ static bool op_is_full(void *ctx)
     return disk->error != NULL && strcmp(disk->error, NO_SPACE) == 0;
 }
 
+/* ---- none of it is the process' memory -------------------------------------------------------- */
+
+static enum err own_open(void *ctx, const char *path, enum fs_open_mode mode, struct fs_file **out)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_open(ctx, path, mode, out);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_write(void *ctx, struct fs_file *handle, uint64_t offset, const void *data,
+                          size_t len)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_write(ctx, handle, offset, data, len);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_truncate(void *ctx, struct fs_file *handle, uint64_t size)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_truncate(ctx, handle, size);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_allocate(void *ctx, struct fs_file *handle, uint64_t size)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_allocate(ctx, handle, size);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_sync(void *ctx, struct fs_file *handle)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_sync(ctx, handle);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_sync_start(void *ctx, struct fs_file *handle, uint64_t token)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_sync_start(ctx, handle, token);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_sync_dir(void *ctx, const char *path)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_sync_dir(ctx, path);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_rename(void *ctx, const char *from, const char *to)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_rename(ctx, from, to);
+    (void)memory_enter(was);
+    return err;
+}
+
+static enum err own_remove(void *ctx, const char *path)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_remove(ctx, path);
+    (void)memory_enter(was);
+    return err;
+}
+
+static bool own_sync_poll(void *ctx, uint64_t *token, enum err *outcome)
+{
+    unsigned was = memory_enter(0);
+    bool done = op_sync_poll(ctx, token, outcome);
+    (void)memory_enter(was);
+    return done;
+}
+
 static const struct fs_ops ops = {
-    .open = op_open,
+    .open = own_open,
     .close = op_close,
     .read = op_read,
-    .write = op_write,
+    .write = own_write,
     .size = op_size,
-    .truncate = op_truncate,
-    .allocate = op_allocate,
-    .sync = op_sync,
-    .sync_start = op_sync_start,
-    .sync_poll = op_sync_poll,
-    .rename = op_rename,
-    .remove = op_remove,
+    .truncate = own_truncate,
+    .allocate = own_allocate,
+    .sync = own_sync,
+    .sync_start = own_sync_start,
+    .sync_poll = own_sync_poll,
+    .rename = own_rename,
+    .remove = own_remove,
     .make_dir = op_make_dir,
-    .sync_dir = op_sync_dir,
+    .sync_dir = own_sync_dir,
     .list = op_list,
     .last_error = op_last_error,
     .is_full = op_is_full,

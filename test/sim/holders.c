@@ -84,6 +84,17 @@ static void ask_grant(struct world *world, struct machine *machine, struct holde
                machine_now_ms(machine));
 }
 
+static void ask_alarm(struct world *world, struct machine *machine, struct holder *holder)
+{
+    bool corrupt = below(world, 2) == 0;
+    struct kv_alarm alarm = {.member = 1 + below(world, SIM_MEMBERS_MAX),
+                             .kind = corrupt ? KV_ALARM_CORRUPT : KV_ALARM_NO_SPACE};
+    struct kv_command command = {
+        .type = KV_COMMAND_ALARM, .alarm = alarm, .raise = below(world, 3) > 0};
+    holder->does = HOLDER_ALARMS;
+    node_write(machine->node, holder->token, &command, false, machine_now_ms(machine));
+}
+
 static void ask_revoke(struct machine *machine, struct holder *holder)
 {
     struct kv_lease_time lease = {.id = holder->lease};
@@ -97,7 +108,9 @@ static void ask(struct world *world, struct machine *machine, struct holder *hol
 {
     holder->token = ++world->holders.last_token;
     holder->asked_us = world->now_us;
-    if (holder->does != HOLDER_HOLDS) {
+    if (holder->does != HOLDER_HOLDS && below(world, 8) == 0) {
+        ask_alarm(world, machine, holder);
+    } else if (holder->does != HOLDER_HOLDS) {
         ask_grant(world, machine, holder);
     } else if (holder->renewals == 0) {
         ask_revoke(machine, holder);
@@ -202,6 +215,10 @@ static void answered(struct world *world, struct holder *holder, const struct no
         holder->does = HOLDER_RESTS;
         world->counts.leases_revoked += ok;
         return;
+    case HOLDER_ALARMS:
+        holder->does = HOLDER_RESTS;
+        world->counts.alarms += ok;
+        return;
     case HOLDER_RESTS:
     case HOLDER_HOLDS: return;
     }
@@ -239,7 +256,10 @@ void holders_take(struct world *world, struct machine *machine)
             requests_push_result(machine->node, result);
             continue;
         }
-        take(world, &result);
+        if (result.token < PAIR_TOKENS)
+            take(world, &result);
+        else
+            pairs_take(world, machine, &result);
         kv_result_deinit(&result.kv);
     }
 }

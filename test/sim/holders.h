@@ -19,7 +19,14 @@ struct node_options;
 
 #define SIM_HOLDERS 4
 
-enum holder_does { HOLDER_RESTS, HOLDER_GRANTS, HOLDER_HOLDS, HOLDER_RENEWS, HOLDER_REVOKES };
+enum holder_does {
+    HOLDER_RESTS,
+    HOLDER_GRANTS,
+    HOLDER_HOLDS,
+    HOLDER_RENEWS,
+    HOLDER_REVOKES,
+    HOLDER_ALARMS, /* without a lease: raises or lifts an alarm */
+};
 
 struct holder {
     enum holder_does does;

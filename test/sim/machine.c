@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "memory.h"
 #include "node/internal.h"
 
 #include <inttypes.h>
@@ -191,7 +192,9 @@ void machine_start(struct machine *machine)
     struct node_member_option members[SIM_MACHINES];
     struct node_options options = machine_options(machine, members);
     struct buf why = {0};
+    (void)memory_enter(machine->id);
     enum err err = node_open(&options, machine_now_ms(machine), &machine->node, &why);
+    (void)memory_enter(0);
     if (err != ERR_OK) {
         machine->node = NULL;
         on_refusal(machine, err, buf_str(&why));
@@ -317,7 +320,9 @@ void machine_turn(struct machine *machine)
     struct world *world = machine->world;
     machine->turn_us = SIM_NEVER;
     disk_manner(machine->disk)->now_us = world->now_us;
+    (void)memory_enter(machine->id);
     node_pump(machine->node, machine_now_ms(machine));
+    (void)memory_enter(0);
     world->counts.turns++;
     if (disk_is_stopped(machine->disk)) {
         machine_die(machine, (enum disk_cut)world_below(world, DISK_CUT_COUNT));

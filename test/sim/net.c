@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "memory.h"
 #include "world.h"
 
 #include <inttypes.h>
@@ -297,8 +298,10 @@ static void deliver(struct world *world, struct net_wire *wire, unsigned side)
         wire->lane[1 - side].closed = true;
     } else if (there) {
         (void)evbuffer_add(end->input, chunk->bytes.data, chunk->bytes.len);
+        (void)memory_enter(machine->id);
         peer_set_on_input(node_peers(machine->node), end->link, end->input,
                           machine_now_ms(machine));
+        (void)memory_enter(0);
         machine_wake(machine, world->now_us + world->plan.turn_us);
     } else if (wire->end[side].link != 0) { /* nobody knows this connection: a reset */
         queue_put(&world->queue, world->now_us + latency_us(world), EVENT_RESET,

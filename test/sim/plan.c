@@ -122,13 +122,18 @@ static void draw_faults(struct plan *plan, struct prng *prng)
 }
 
 /* Large values all the time: what bounds memory and the work of a turn is reached. Drawn last, so
- * that other plans stay as they are. */
+ * that other plans stay as they are. Few of them, in few copies: these plans cost the most. */
 static void draw_bulk(struct plan *plan, struct prng *prng)
 {
     if (prng_below(prng, 25) != 0)
         return;
     plan->value_bytes_max = 400000;
     plan->put_weight = 20;
+    plan->think_us *= 2;
+    if (plan->members > 5)
+        plan->members = 5;
+    if (plan->snapshot_entries < 10)
+        plan->snapshot_entries = 10;
     plan->bytes_per_ms = 1000000;
     plan->pending_bytes = (size_t)PICK(prng, 1 << 20, 64 << 20);
 }

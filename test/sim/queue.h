@@ -25,6 +25,7 @@ enum event_kind {
     EVENT_REQUEST,  /* a: client, b: likewise: what it asks for reaches the server */
     EVENT_RESPONSE, /* a: client, b: likewise: the answer reaches it */
     EVENT_HOLDER,   /* a: holder, b: its step */
+    EVENT_PAIR,     /* a: client of two keys, b: its step */
     EVENT_OPERATOR,
     EVENT_DISK_WELL, /* a: machine: its disk has room again */
     EVENT_RESTORE,   /* a: machine, b: tries left */

@@ -6,6 +6,7 @@
  * seed that fails is named with the command that replays it; exit status 1.
  */
 #include "base/err.h"
+#include "memory.h"
 #include "world.h"
 
 #include <inttypes.h>
@@ -84,9 +85,13 @@ static void add_counts(const struct counts *one)
     total.leases_ended += one->leases_ended;
     total.leases_revoked += one->leases_revoked;
     total.checkpoints += one->checkpoints;
+    total.pairs += one->pairs;
+    total.alarms += one->alarms;
     total.watched += one->watched;
     total.watch_jumps += one->watch_jumps;
     total.rollbacks_seen += one->rollbacks_seen;
+    if (one->memory_max > total.memory_max)
+        total.memory_max = one->memory_max;
     total.virtual_us += one->virtual_us;
 }
 
@@ -146,11 +151,13 @@ static void report(uint64_t seeds, uint64_t failed)
                  total.members_removed);
     (void)printf("leases granted %" PRIu64 " renewed %" PRIu64 " ran out %" PRIu64
                  " given back %" PRIu64 ", seen with a checkpoint %" PRIu64
-                 "; events watched %" PRIu64 ", too old %" PRIu64
-                 "; rollbacks noticed %" PRIu64 "\n",
+                 "; events watched %" PRIu64 ", too old %" PRIu64 "\n",
                  total.leases_granted, total.leases_renewed, total.leases_ended,
-                 total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps,
-                 total.rollbacks_seen);
+                 total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps);
+    (void)printf("alarms %" PRIu64 ", answers about two keys %" PRIu64
+                 ", rollbacks noticed %" PRIu64
+                 ", most that a member had allocated %" PRIu64 " KiB\n",
+                 total.alarms, total.pairs, total.rollbacks_seen, total.memory_max / 1024);
     (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64
                  ", without room %" PRIu64 ", unknown %" PRIu64
                  "; histories too complex to judge %" PRIu64 "\nfaults:",
@@ -239,6 +246,7 @@ int main(int argc, char **argv)
         return 2;
     }
     watch_for_death();
+    memory_install();
     uint64_t seeds = 0;
     uint64_t failed =
         wanted.regressions != NULL ? run_file(&wanted, &seeds) : run_seeds(&wanted, &seeds);

@@ -41,6 +41,7 @@ static void world_init(struct world *world, uint64_t seed, bool show)
         machine_restart_in(&world->machine[i], world_below(world, 500000));
     clients_start(world);
     holders_start(world);
+    pairs_start(world);
     faults_start(world);
 }
 
@@ -56,6 +57,7 @@ void world_deinit(struct world *world)
     }
     net_deinit(&world->net);
     clients_deinit(&world->clients);
+    pairs_deinit(&world->pairs);
     events_deinit(&world->events);
     check_deinit(&world->check);
     queue_deinit(&world->queue);
@@ -104,6 +106,7 @@ static void dispatch(struct world *world, const struct event *event)
     case EVENT_CLIENT: clients_wish(world, event->a, event->b); return;
     case EVENT_REQUEST: clients_request(world, event->a, event->b); return;
     case EVENT_RESPONSE: clients_response(world, event->a, event->b); return;
+    case EVENT_PAIR: pairs_event(world, event->a, event->b); return;
     case EVENT_HOLDER: holders_event(world, event->a, event->b); return;
     case EVENT_OPERATOR: operator_event(world); return;
     case EVENT_RESTORE: operator_restore(world, event->a, event->b); return;

@@ -14,6 +14,7 @@
 #include "holders.h"
 #include "net.h"
 #include "node/node.h"
+#include "pairs.h"
 #include "plan.h"
 #include "queue.h"
 #include "trace.h"
@@ -64,7 +65,10 @@ struct counts {
     uint64_t requests, known, unknown, refused, no_room;
     uint64_t members_added, members_removed;
     uint64_t leases_granted, leases_renewed, leases_ended, leases_revoked, checkpoints;
+    uint64_t pairs;  /* answers about two keys */
+    uint64_t alarms; /* raised or lifted */
     uint64_t watched, watch_jumps;
+    uint64_t memory_max; /* of any member, bytes */
     uint64_t rollbacks_seen; /* by the member itself */
     uint64_t virtual_us;
 };
@@ -80,6 +84,7 @@ struct world {
     struct net net;
     struct clients clients;
     struct holders holders;
+    struct pairs pairs;
     struct events events;
     struct check check;
     struct counts counts;

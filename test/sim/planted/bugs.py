@@ -175,4 +175,13 @@ BUGS = [
       "return vote || (led && message->from == reseed->leader && message->term == reseed->leader_term);")),
     ("a re-seeded member is made a learner, but what it has acknowledged still counts",
      ("node/reseed.c", "configured ? FLOE_CONF_REMOVE_NODE : FLOE_CONF_ADD_LEARNER", "FLOE_CONF_ADD_LEARNER")),
+    ("never frees the bytes of a value that several had",
+     ("raft/blob.c", "    if (--blob->refs == 0)\n        mem_free(blob);", "    blob->refs--;")),
+    ("snapshots without the alarms",
+     ("kv/view.c", "for (size_t i = 0; i < view->alarms.count; i++) {", "for (size_t i = 0; i < 0; i++) {"), *NO_SUM),
+    ("leaves out the first of several puts of a transaction",
+     ("kv/txn.c", "        return (struct branch){.ops = txn->success, .count = txn->success_count};",
+      "        return (struct branch){\n"
+      "            .ops = txn->success + (txn->success_count > 1 && txn->success[0].type == KV_OP_PUT),\n"
+      "            .count = txn->success_count - (txn->success_count > 1 && txn->success[0].type == KV_OP_PUT)};")),
 ]
