@@ -333,6 +333,7 @@ void machine_turn(struct machine *machine)
     if (waited_us > 0)
         machine->free_us = world->now_us + waited_us;
     check_turn(world, machine);
+    model_check(world, machine);
     events_check(world, machine);
     holders_check(world, machine);
     answer_clients(machine);

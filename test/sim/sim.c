@@ -87,6 +87,10 @@ static void add_counts(const struct counts *one)
     total.checkpoints += one->checkpoints;
     total.pairs += one->pairs;
     total.alarms += one->alarms;
+    total.models += one->models;
+    total.models_lost += one->models_lost;
+    total.modelled += one->modelled;
+    total.compared += one->compared;
     total.watched += one->watched;
     total.watch_jumps += one->watch_jumps;
     total.rollbacks_seen += one->rollbacks_seen;
@@ -158,6 +162,9 @@ static void report(uint64_t seeds, uint64_t failed)
                  ", rollbacks noticed %" PRIu64
                  ", most that a member had allocated %" PRIu64 " KiB\n",
                  total.alarms, total.pairs, total.rollbacks_seen, total.memory_max / 1024);
+    (void)printf("models of the store %" PRIu64 " (lost %" PRIu64 "): commands %" PRIu64
+                 ", comparisons %" PRIu64 "\n",
+                 total.models, total.models_lost, total.modelled, total.compared);
     (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64
                  ", without room %" PRIu64 ", unknown %" PRIu64
                  "; histories too complex to judge %" PRIu64 "\nfaults:",

@@ -41,6 +41,7 @@ static void world_init(struct world *world, uint64_t seed, bool show)
         machine_restart_in(&world->machine[i], world_below(world, 500000));
     clients_start(world);
     holders_start(world);
+    model_start(world);
     pairs_start(world);
     faults_start(world);
 }
@@ -59,6 +60,7 @@ void world_deinit(struct world *world)
     clients_deinit(&world->clients);
     pairs_deinit(&world->pairs);
     events_deinit(&world->events);
+    model_deinit(&world->model);
     check_deinit(&world->check);
     queue_deinit(&world->queue);
 }
@@ -169,6 +171,8 @@ bool world_run(struct world *world, uint64_t seed, bool show)
             check_fail(world, "leases that nobody renews are still there after %u s",
                        PROGRESS_US / 1000000);
     }
+    if (!world->check.failed)
+        model_check_all(world);
     if (!world->check.failed)
         check_history(world);
     world->counts.virtual_us = world->now_us;
