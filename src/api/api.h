@@ -23,7 +23,11 @@ struct api_limits {
     uint32_t header_timeout_ms;
     uint32_t body_timeout_ms;
     uint32_t idle_timeout_ms;
+    uint64_t history_s; /* of the store's history, which is kept until one of both is passed */
+    uint64_t history_bytes;
     size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
+    const struct histogram *turns; /* of the loop, how long they took; likewise */
+    const uint64_t *turn_longest_us;
     const struct histogram *log_syncs; /* how long they took; borrowed until api_free; NULL: none */
 };
 
@@ -54,6 +58,8 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
 bool api_wants_gone(const struct api *api, uint64_t token);
 /* The client of such a request has gone, or will send nothing more. It is answered all the same. */
 void api_gone(struct api *api, uint64_t token, uint64_t now_ms);
+
+#define API_MESSAGE_BYTES (1u << 20) /* of a WebSocket: nobody has seen it before it is whole */
 
 #define API_HEADERS_MAX 8
 struct api_response {
@@ -86,9 +92,10 @@ bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms);
 /* How many bytes still wait for the client: told after each chunk, and when some have gone. Above a
  * bound api makes no more. */
 void api_stream_unsent(struct api *api, uint64_t token, size_t bytes);
-/* A whole message has come over a WebSocket; text borrowed. */
-void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
-                      uint64_t now_ms);
+/* A whole message has come over a WebSocket; text borrowed. false: more waits for this client,
+ * which sends and does not read, than is kept: it is to be ended. */
+bool api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
+                      uint64_t now_ms) MUST_USE;
 enum api_leaving {
     API_CLIENT_LEAVES, /* it sends nothing more, and so ends its stream, but perhaps still reads */
     API_WE_LEAVE,      /* the server stops */

@@ -199,33 +199,3 @@ bool api_version_get(struct api *api, struct api_call *call, struct api_response
     respond_version(out);
     return true;
 }
-
-bool api_limits_get(struct api *api, struct api_call *call, struct api_response *out)
-{
-    (void)call;
-    struct api_json json = {0};
-    api_json_open(&json, NULL, '{');
-    api_json_u64(&json, "key_bytes", api->limits.key_bytes);
-    api_json_u64(&json, "value_bytes", api->limits.value_bytes);
-    api_json_u64(&json, "body_bytes", api->limits.body_bytes);
-    api_json_u64(&json, "pending_bytes", api->limits.pending_bytes);
-    api_json_u64(&json, "connections", api->limits.connections);
-    api_json_u64(&json, "request_timeout_ms", api->limits.request_timeout_ms);
-    api_json_u64(&json, "header_bytes", api->limits.header_bytes);
-    api_json_u64(&json, "header_timeout_ms", api->limits.header_timeout_ms);
-    api_json_u64(&json, "body_timeout_ms", api->limits.body_timeout_ms);
-    api_json_u64(&json, "idle_timeout_ms", api->limits.idle_timeout_ms);
-    api_json_u64(&json, "stream_bytes", API_STREAM_BYTES);
-    api_json_u64(&json, "all_streams_bytes", api->streams.bytes);
-    api_json_u64(&json, "heartbeat_ms", API_STREAM_BEAT_MS);
-    api_json_u64(&json, "txn_conditions", KV_TXN_OPS_MAX);
-    api_json_u64(&json, "txn_operations", KV_TXN_OPS_MAX);
-    api_json_u64(&json, "query_parameters", API_PARAMS_MAX);
-    api_json_u64(&json, "idempotency_key_bytes", API_TICKET_MAX);
-    api_json_u64(&json, "idempotency_keys", KV_TICKETS_MAX);
-    api_json_u64(&json, "lease_ttl_min_s", node_lease_min_ttl_s(api->node));
-    api_json_u64(&json, "lease_ttl_max_s", API_TTL_MAX_S);
-    api_json_close(&json, '}');
-    api_respond_json(out, 200, &json);
-    return true;
-}

@@ -16,6 +16,7 @@
 
 #define API_REVISION 1                     /* "api" of GET /version */
 #define API_TTL_MAX_S UINT64_C(9000000000) /* as etcd */
+#define API_LEASES_PAGE 1000 /* at most, of a listing */
 #define API_MEMBER_BODY_BYTES 1024         /* an address is much shorter */
 
 /* ---- a refusal as a value -------------------------------------------------------------------- */
@@ -230,12 +231,13 @@ bool api_events_handle(struct api *api, struct api_call *call, struct api_respon
 void api_events_turn(struct api *api, uint64_t now_ms);
 uint64_t api_events_deadline_ms(const struct api *api); /* UINT64_MAX: nobody listens */
 void api_events_free(struct api *api);
-/* health.c: health, livez, readyz, status, version, limits */
+/* health.c: health, livez, readyz, status, version */
 bool api_health_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_livez_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_readyz_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_status_get(struct api *api, struct api_call *call, struct api_response *out);
 bool api_version_get(struct api *api, struct api_call *call, struct api_response *out);
+/* limits.c */
 bool api_limits_get(struct api *api, struct api_call *call, struct api_response *out);
 /* metrics.c */
 bool api_metrics_get(struct api *api, struct api_call *call, struct api_response *out);

@@ -6,8 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PAGE_LEASES 1000 /* at most, of a listing */
-#define PAGE_KEYS 1000   /* of one lease that are told */
+#define PAGE_KEYS 1000 /* of one lease that are told */
 
 static bool parse_id(const struct api_call *call, uint64_t *out, struct api_problem *problem)
 {
@@ -57,14 +56,14 @@ static bool parse_page(const struct api_call *call, uint64_t *from, uint64_t *li
 {
     struct api_params params = {0};
     *from = 1;
-    *limit = PAGE_LEASES;
+    *limit = API_LEASES_PAGE;
     if (!api_params_parse(call->target.query, &params, problem))
         return false;
     bool good = api_param_u64(&params, "from", from, problem) &&
                 api_param_u64(&params, "limit", limit, problem);
     api_params_deinit(&params);
-    if (*limit == 0 || *limit > PAGE_LEASES)
-        *limit = PAGE_LEASES;
+    if (*limit == 0 || *limit > API_LEASES_PAGE)
+        *limit = API_LEASES_PAGE;
     return good;
 }
 

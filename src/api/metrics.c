@@ -110,6 +110,12 @@ bool api_metrics_get(struct api *api, struct api_call *call, struct api_response
     if (api->limits.log_syncs != NULL)
         put_histogram(&text, "etcd_disk_wal_fsync_duration_seconds",
                       "How long syncs of the log took.", api->limits.log_syncs);
+    if (api->limits.turns != NULL) {
+        put_histogram(&text, "floe_turn_duration_seconds", "How long turns of the loop took.",
+                      api->limits.turns);
+        put(&text, "floe_turn_longest_us", "gauge", "The longest turn since the start.",
+            *api->limits.turn_longest_us);
+    }
     node_status_deinit(&status);
     out->status = 200;
     api_respond_header(out, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");

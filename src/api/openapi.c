@@ -1,6 +1,8 @@
 /* GET /openapi.json: the table of routes in OpenAPI's form. */
 #include "api/internal.h"
+#include "api/v3_route.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void put_schema(struct api_json *json, const char *type)
@@ -93,6 +95,28 @@ static bool is_put(size_t at)
     return false;
 }
 
+/* etcd's paths: what is in their bodies is described by etcd. */
+static void put_v3(struct api_json *json)
+{
+    const struct v3_route *route;
+    for (size_t i = 0; (route = v3_route_at(i)) != NULL; i++) {
+        char path[80];
+        (void)snprintf(path, sizeof path, "/v3/%s", route->path);
+        const struct api_endpoint endpoint = {
+            .path = path,
+            .method = API_POST,
+            .params = "",
+            .body = "application/json",
+            .answer = "200 application/json",
+            .summary = route->stream ? "As of etcd's gateway; the answer goes on, a message a line"
+                                     : "As of etcd's gateway",
+        };
+        api_json_open(json, path, '{');
+        put_endpoint(json, &endpoint);
+        api_json_close(json, '}');
+    }
+}
+
 bool api_openapi_get(struct api *api, struct api_call *call, struct api_response *out)
 {
     (void)api, (void)call;
@@ -114,6 +138,7 @@ bool api_openapi_get(struct api *api, struct api_call *call, struct api_response
         }
         api_json_close(&json, '}');
     }
+    put_v3(&json);
     api_json_close(&json, '}');
     api_json_close(&json, '}');
     api_respond_json(out, 200, &json);

@@ -102,7 +102,7 @@ static void end(struct listing *listing, struct api_json *json, const struct kv_
         api_json_close(json, ']');
     }
     api_json_u64(json, "count", listing->given);
-    api_json_bool(json, "more", next != NULL);
+    api_json_bool(json, "more", next != NULL || problem != NULL);
     if (next != NULL)
         api_json_bytes(json, "next", next->key.data, next->key.len);
     if (problem != NULL) {

@@ -130,12 +130,12 @@ void api_stream_unsent(struct api *api, uint64_t token, size_t bytes)
     api_stream_wake(api, stream);
 }
 
-void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
+bool api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
                       uint64_t now_ms)
 {
     struct api_stream *stream = find(api, token);
-    if (stream != NULL && stream->ops->input != NULL)
-        stream->ops->input(api, stream, text, len, now_ms);
+    return stream == NULL || stream->ops->input == NULL ||
+           stream->ops->input(api, stream, text, len, now_ms);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */

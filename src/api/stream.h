@@ -29,8 +29,8 @@ struct api_stream_ops {
     /* Adds one chunk to out, which is empty: about room bytes. */
     enum api_made (*next)(struct api *api, struct api_stream *stream, struct evbuffer *out,
                           size_t room, uint64_t now_ms);
-    /* A message of a WebSocket; NULL: is passed over. */
-    void (*input)(struct api *api, struct api_stream *stream, const uint8_t *text, size_t len,
+    /* A message of a WebSocket; NULL: is passed over. false: too much waits, it is to be ended. */
+    bool (*input)(struct api *api, struct api_stream *stream, const uint8_t *text, size_t len,
                   uint64_t now_ms);
     /* It is over, by itself or because the client has gone. */
     void (*free)(struct api *api, struct api_stream *stream);

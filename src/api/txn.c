@@ -2,8 +2,9 @@
  * POST /txn: {"if":[...],"then":[...],"else":[...]}, one revision for all of it.
  *
  * A condition names a key and one of exists, value, version, mod_revision, create_revision, lease,
- * with "op" =, !=, < or > (= if it is left out). An operation is {"put":{...}}, {"get":{...}} or
- * {"delete":{...}}. Transactions within transactions are for etcd's API.
+ * with "op" =, !=, < or > (= if it is left out). An operation is {"put":{...}}, {"get":{...}},
+ * {"delete":{...}} or {"txn":{...}}, which is again such a transaction. Both ways what is within is
+ * kept in a list or on a bounded stack, so that nothing recurses.
  */
 #include "api/body.h"
 #include "base/assert.h"
@@ -14,12 +15,19 @@
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+struct todo { /* a transaction within another one, still to be read */
+    const json_t *body;
+    struct kv_txn *txn;
+    struct todo *next;
+};
+
 struct reader {
     const struct api *api;
     struct kv_command *command; /* whose memory everything is in */
     struct api_problem *problem;
     const char *place; /* "if", "then", "else" */
     size_t at;
+    struct todo *todo;
 };
 
 static bool fail(const struct reader *reader, const char *text)
@@ -133,16 +141,31 @@ static bool read_keys(const struct reader *reader, const json_t *json, struct kv
     return true;
 }
 
-static bool read_op(const struct reader *reader, const json_t *json, struct kv_op *out)
+static void put_off(struct reader *reader, const json_t *body, struct kv_txn *txn)
+{
+    struct todo *todo = kv_command_alloc(reader->command, 1, sizeof *todo);
+    *todo = (struct todo){.body = body, .txn = txn, .next = reader->todo};
+    reader->todo = todo;
+}
+
+static bool read_op(struct reader *reader, const json_t *json, struct kv_op *out)
 {
     const json_t *put = json_object_get(json, "put");
     const json_t *get = json_object_get(json, "get");
+    const json_t *txn = json_object_get(json, "txn");
     const json_t *del = json_object_get(json, "delete");
     if (!json_is_object(json) || json_object_size(json) != 1 ||
         !json_is_object(put != NULL   ? put
                         : get != NULL ? get
+                        : txn != NULL ? txn
                                       : del))
-        return fail(reader, "an operation is {\"put\":{}}, {\"get\":{}} or {\"delete\":{}}");
+        return fail(reader, "an operation is {\"put\":{}}, {\"get\":{}}, {\"delete\":{}} or "
+                            "{\"txn\":{}}");
+    if (txn != NULL) {
+        out->type = KV_OP_TXN;
+        put_off(reader, txn, &out->txn);
+        return true;
+    }
     if (put != NULL) {
         out->type = KV_OP_PUT;
         return read_put(reader, put, &out->put);
@@ -204,6 +227,22 @@ static bool read_ops(struct reader *reader, const json_t *body, const char *plac
     return true;
 }
 
+/* But for the transactions within. */
+static bool read_level(struct reader *reader, const json_t *body, struct kv_txn *txn)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        if (strcmp(name, "if") != 0 && strcmp(name, "then") != 0 && strcmp(name, "else") != 0)
+            return api_problem_set(reader->problem, 400, "bad_txn",
+                                   "a transaction has \"if\", \"then\" and \"else\"");
+    }
+    return read_compares(reader, body, txn) &&
+           read_ops(reader, body, "then", &txn->success, &txn->success_count) &&
+           read_ops(reader, body, "else", &txn->failure, &txn->failure_count);
+}
+
 static bool read_txn(const struct api *api, const json_t *body, struct kv_command *command,
                      struct api_problem *problem)
 {
@@ -213,18 +252,13 @@ static bool read_txn(const struct api *api, const json_t *body, struct kv_comman
     command->type = KV_COMMAND_OP;
     command->ops = op;
     command->op_count = 1;
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)body, name, value)
-    {
-        if (strcmp(name, "if") != 0 && strcmp(name, "then") != 0 && strcmp(name, "else") != 0)
-            return api_problem_set(problem, 400, "bad_txn",
-                                   "a transaction has \"if\", \"then\" and \"else\"");
+    put_off(&reader, body, &op->txn);
+    while (reader.todo != NULL) {
+        struct todo *todo = reader.todo;
+        reader.todo = todo->next;
+        if (!read_level(&reader, todo->body, todo->txn))
+            return false;
     }
-    if (!read_compares(&reader, body, &op->txn) ||
-        !read_ops(&reader, body, "then", &op->txn.success, &op->txn.success_count) ||
-        !read_ops(&reader, body, "else", &op->txn.failure, &op->txn.failure_count))
-        return false;
     enum kv_status status = kv_command_check(command);
     if (status == KV_OK)
         return true;
@@ -266,6 +300,40 @@ static void put_reply(struct api_json *json, const struct kv_reply *reply)
     api_json_close(json, '}');
 }
 
+struct frame { /* a transaction whose replies are being written */
+    const struct kv_reply *txn;
+    size_t next;
+};
+
+static void put_replies(struct api_json *json, const struct kv_reply *txn)
+{
+    struct frame stack[KV_TXN_DEPTH_MAX] = {{.txn = txn}};
+    size_t depth = 1;
+    api_json_open(json, "responses", '[');
+    while (depth > 0) {
+        struct frame *top = &stack[depth - 1];
+        if (top->next < top->txn->reply_count) {
+            const struct kv_reply *reply = &top->txn->replies[top->next++];
+            if (reply->type != KV_OP_TXN) {
+                put_reply(json, reply);
+                continue;
+            }
+            ASSERT(depth < KV_TXN_DEPTH_MAX);
+            api_json_open(json, NULL, '{');
+            api_json_open(json, "txn", '{');
+            api_json_bool(json, "succeeded", reply->succeeded);
+            api_json_open(json, "responses", '[');
+            stack[depth++] = (struct frame){.txn = reply};
+            continue;
+        }
+        api_json_close(json, ']');
+        if (--depth > 0) {
+            api_json_close(json, '}');
+            api_json_close(json, '}');
+        }
+    }
+}
+
 /* txn NULL: it was done before, and what it found then is not kept. */
 static void respond(bool succeeded, uint64_t revision, const struct kv_reply *txn,
                     struct api_response *out)
@@ -274,12 +342,8 @@ static void respond(bool succeeded, uint64_t revision, const struct kv_reply *tx
     api_json_open(&json, NULL, '{');
     api_json_bool(&json, "succeeded", succeeded);
     api_json_u64(&json, "revision", revision);
-    if (txn != NULL) {
-        api_json_open(&json, "responses", '[');
-        for (size_t i = 0; i < txn->reply_count; i++)
-            put_reply(&json, &txn->replies[i]);
-        api_json_close(&json, ']');
-    }
+    if (txn != NULL)
+        put_replies(&json, txn);
     api_json_close(&json, '}');
     api_respond_json(out, 200, &json);
 }

@@ -86,7 +86,7 @@ static void respond_plain(struct api *api, uint64_t token, int status, const cha
 
 static enum api_made stream_next(struct api *api, struct api_stream *stream, struct evbuffer *out,
                                  size_t room, uint64_t now_ms);
-static void stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
+static bool stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
                          size_t len, uint64_t now_ms);
 static void stream_free(struct api *api, struct api_stream *stream);
 static void stream_farewell(struct api_stream *stream, enum api_leaving why, struct evbuffer *out);
@@ -242,26 +242,40 @@ static enum api_made stream_next(struct api *api, struct api_stream *stream, str
 static void begin_unary(struct api *api, struct v3_call *call, const char *text, size_t len,
                         uint64_t now_ms);
 
-static void stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
+/* Room for what is to be read, by giving up what was. */
+static void shift_text(struct v3_call *call)
+{
+    size_t rest = call->text.len - call->text_at;
+    if (rest > call->text_at) /* moved at most as often as it is read */
+        return;
+    if (rest > 0)
+        memcpy(call->text.data, call->text.data + call->text_at, rest);
+    call->text.len = rest;
+    call->text_at = 0;
+}
+
+static bool stream_input(struct api *api, struct api_stream *stream, const uint8_t *text,
                          size_t len, uint64_t now_ms)
 {
     struct v3_call *call = (struct v3_call *)stream;
+    if (call->is_over)
+        return true;
     if (!call->route->stream) {
-        if (call->request == NULL && !call->is_over)
+        if (call->request == NULL)
             begin_unary(api, call, (const char *)text, len, now_ms);
-        return;
+        return true;
     }
     bool observes =
         call->route->handle == v3_handle_observe; /* one request, whose name is in text */
     if (observes && (call->in_node || call->is_waiting))
-        return;
-    if (call->text_at == call->text.len) { /* all was read */
-        buf_clear(&call->text);
-        call->text_at = 0;
-    }
+        return true;
+    shift_text(call);
+    if (call->text.len + len > V3_UNREAD_BYTES)
+        return false;
     buf_add(&call->text, text, len);
-    if (call->message.len == 0 && !call->in_node && !call->is_over && !call->is_waiting)
+    if (call->message.len == 0 && !call->in_node && !call->is_waiting)
         call->route->handle(api, call, now_ms);
+    return call->unsaid_bytes <= V3_UNSAID_BYTES;
 }
 
 void v3_end_gone(struct api *api, struct v3_call *call, const struct node_result *result,
@@ -321,6 +335,12 @@ bool v3_is_waiting_for_rest(const struct v3_call *call)
            v3_is_half((const char *)call->text.data + call->text_at, len);
 }
 
+/* A stream of answers to one request, which is read as that of a unary call. */
+static bool has_one_request(const struct v3_call *call)
+{
+    return call->route->handle == v3_handle_observe || call->route->handle == v3_handle_snapshot;
+}
+
 bool v3_next_value(struct api *api, struct v3_call *call)
 {
     char why[V3_WHY_BYTES];
@@ -332,6 +352,11 @@ bool v3_next_value(struct api *api, struct v3_call *call)
         return false;
     enum err err = v3_decode(call->route->request, (const char *)call->text.data + call->text_at,
                              call->text.len - call->text_at, &used, &call->arena, &request, why);
+    bool is_single = has_one_request(call);
+    if (err == ERR_SHORT && is_single && !call->is_socket) { /* no body is an empty object */
+        request = v3_arena_alloc(&call->arena, 1, call->route->request->size);
+        err = ERR_OK;
+    }
     if (err == ERR_OK) {
         call->text_at += used;
         call->request = request;
@@ -341,7 +366,7 @@ bool v3_next_value(struct api *api, struct v3_call *call)
         call->text_at == 0 || call->is_socket; /* what follows is passed over, as by etcd */
     call->text_at = call->text.len;
     if (err == ERR_INVALID && first)
-        v3_fail_text(api, call, 2, why);
+        v3_fail_text(api, call, is_single ? 3 : 2, why);
     else if (!call->is_socket)
         v3_end(api, call);
     return false;

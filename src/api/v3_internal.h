@@ -10,7 +10,10 @@
 #define V3_REQUEST_BYTES (1536U * 1024)   /* of a request as protobuf, with what etcd adds to it */
 #define V3_REQUEST_FRAME 18               /* that is what it adds: an id and a tag */
 #define V3_TRANSPORT_BYTES (2048U * 1024) /* of any message as protobuf */
+#define V3_UNREAD_BYTES (4096U * 1024)    /* that a WebSocket brings before it is read here */
+#define V3_UNSAID_BYTES (4096U * 1024)    /* of notices for one client that does not read */
 #define V3_HALF_BYTES (64U * 1024)        /* of a value that a WebSocket brings in several texts */
+#define V3_WATCHERS_MAX 10000 /* of one stream */
 #define V3_LEASE_TTL_MAX 9000000000
 #define V3_LEASE_TTL_MIN 2  /* as etcd with its own defaults; elections may want more */
 #define V3_SESSION_TTL_S 60 /* of leases that lock and election make themselves */
@@ -98,6 +101,7 @@ struct v3_call {
     const void *request; /* decoded */
     struct buf text;     /* streams and WebSockets: what the client said */
     size_t text_at;      /* read up to here */
+    size_t unsaid_bytes; /* watch: of notices that wait to be sent */
     v3_on_result *on_result;
     bool is_stream; /* the answer is a stream, or a WebSocket */
     bool is_socket;
@@ -127,6 +131,7 @@ struct v3_call {
     enum api_made (*make)(struct api *api, struct v3_call *call, struct evbuffer *out,
                           uint64_t now_ms); /* adds the next chunk, or makes the next message */
     void (*free_state)(struct api *api, struct v3_call *call);
+    void (*slice)(struct api *api, struct v3_call *call); /* NULL: not in v3->walking */
     v3_handler *on_change; /* waiting: the store has changed */
     UT_hash_handle hh;
     TAILQ_ENTRY(v3_call) next_waiting;
@@ -141,7 +146,7 @@ struct v3_leftover { /* of a range in order, whose client has gone; to be freed 
 struct v3 {
     struct v3_call *calls;         /* uthash */
     TAILQ_HEAD(, v3_call) waiting; /* for the store to change */
-    TAILQ_HEAD(, v3_call) walking; /* large ranges */
+    TAILQ_HEAD(, v3_call) walking; /* large ranges, and what else is done in slices */
     SLIST_HEAD(, v3_leftover) leftovers;
     uint64_t seen_end;             /* of the history */
     uint64_t seen_generation;
@@ -223,6 +228,10 @@ void v3_range_of_kv(struct v3_arena *arena, const struct v3_range_request *reque
 bool v3_is_walked(const struct kv *kv, const struct kv_range *range);
 void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range *range);
 
+/* Calls slice, now and in later turns, until v3_slices_end. The call may be over then. */
+void v3_slices_begin(struct api *api, struct v3_call *call,
+                     void (*slice)(struct api *api, struct v3_call *call));
+void v3_slices_end(struct api *api, struct v3_call *call);
 void v3_walk_deinit(struct v3 *v3); /* after all calls are freed */
 
 /* An id of a member was in use once: tries another one. false: that is not it. */

@@ -1,9 +1,17 @@
 /* maintenance/...: status, alarms, hashes, leadership. */
 #include "api/v3_internal.h"
+#include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define HASH_STEPS 8000 /* keys and events, in a turn */
+
+struct v3_digest {
+    struct kv_digest *digest;
+    uint64_t generation; /* of the store that it is of */
+};
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
@@ -169,26 +177,53 @@ void v3_handle_hash(struct api *api, struct v3_call *call, uint64_t now_ms)
     v3_answer(api, call, &v3_message_hash_response, &response);
 }
 
-/* The hash is of the newest revision: of no other one it is known. */
+static void free_digest(struct api *api, struct v3_call *call)
+{
+    struct v3_digest *state = call->state;
+    v3_slices_end(api, call);
+    kv_digest_free(state->digest);
+    mem_free(state);
+}
+
+static void hash_slice(struct api *api, struct v3_call *call)
+{
+    const struct v3_digest *state = call->state;
+    bool is_same = state->generation == node_kv_generation(api->node);
+    size_t budget = HASH_STEPS;
+    enum kv_step step = KV_STEP_COMPACTED;
+    if (is_same)
+        step = kv_digest_go_on(node_kv(api->node), state->digest, &budget);
+    if (step == KV_STEP_PAUSE)
+        return;
+    v3_slices_end(api, call);
+    if (step == KV_STEP_COMPACTED) {
+        v3_fail(api, call, is_same ? V3_COMPACTED : V3_TIMED_OUT);
+        return;
+    }
+    struct kv_digest_value value = kv_digest_value(state->digest);
+    struct v3_hash_kv_response response = {.header = v3_header_now(api, call),
+                                           .hash = (uint32_t)(value.hash ^ value.hash >> 32),
+                                           .compact_revision = (int64_t)value.compact_revision,
+                                           .hash_revision = (int64_t)value.revision};
+    v3_answer(api, call, &v3_message_hash_kv_response, &response);
+}
+
 void v3_handle_hash_kv(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     (void)now_ms;
     const struct v3_hash_kv_request *request = call->request;
-    const struct kv *kv = node_kv(api->node);
-    int64_t revision = (int64_t)kv_revision(kv);
-    if (request->revision > revision) {
-        v3_fail(api, call, V3_FUTURE);
+    uint64_t revision = request->revision > 0 ? (uint64_t)request->revision : 0;
+    struct kv_digest *digest;
+    enum kv_status status = kv_digest_open(node_kv(api->node), revision, &digest);
+    if (status != KV_OK) {
+        v3_fail(api, call, v3_error_of_status(status));
         return;
     }
-    if (request->revision > 0 && request->revision < revision) {
-        v3_fail(api, call, V3_COMPACTED);
-        return;
-    }
-    struct v3_hash_kv_response response = {.header = v3_header_now(api, call),
-                                           .hash = short_hash(kv),
-                                           .compact_revision = (int64_t)kv_compact_revision(kv),
-                                           .hash_revision = revision};
-    v3_answer(api, call, &v3_message_hash_kv_response, &response);
+    struct v3_digest *state = mem_calloc(1, sizeof *state);
+    *state = (struct v3_digest){.digest = digest, .generation = node_kv_generation(api->node)};
+    call->state = state;
+    call->free_state = free_digest;
+    v3_slices_begin(api, call, hash_slice);
 }
 
 /* The log and the store keep themselves in order. */

@@ -77,3 +77,8 @@ const struct v3_route *v3_route_find(const char *path)
     }
     return NULL;
 }
+
+const struct v3_route *v3_route_at(size_t i)
+{
+    return i < sizeof routes / sizeof *routes ? &routes[i] : NULL;
+}

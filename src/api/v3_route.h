@@ -6,5 +6,7 @@
 
 /* NULL: there is none. */
 const struct v3_route *v3_route_find(const char *path);
+/* One after the other; NULL: there are no more. */
+const struct v3_route *v3_route_at(size_t i);
 
 #endif

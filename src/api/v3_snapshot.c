@@ -119,7 +119,7 @@ static enum api_made make(struct api *api, struct v3_call *call, struct evbuffer
 void v3_handle_snapshot(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     (void)now_ms;
-    if (call->state != NULL)
+    if (call->state != NULL || !v3_next_value(api, call))
         return;
     struct v3_snapshot *snapshot = mem_calloc(1, sizeof *snapshot);
     snapshot->revision = kv_revision(node_kv(api->node));

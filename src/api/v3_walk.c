@@ -23,7 +23,6 @@ struct v3_walk {
     uint64_t count;      /* of keys in the range, so far */
     bool is_count_known; /* at the newest revision it is, at once */
     bool more;
-    bool is_listed; /* in v3->walking */
 };
 
 bool v3_is_walked(const struct kv *kv, const struct kv_range *range)
@@ -32,13 +31,24 @@ bool v3_is_walked(const struct kv *kv, const struct kv_range *range)
     return range->keys.extent != KV_ONE_KEY && !(range->count_only && is_now);
 }
 
-static void unlist(struct api *api, struct v3_call *call)
+/* ---- slices ---------------------------------------------------------------------------------- */
+
+void v3_slices_begin(struct api *api, struct v3_call *call,
+                     void (*slice)(struct api *api, struct v3_call *call))
 {
-    struct v3_walk *walk = call->state;
-    if (walk->is_listed)
-        TAILQ_REMOVE(&api->v3->walking, call, next_walking);
-    walk->is_listed = false;
+    call->slice = slice;
+    TAILQ_INSERT_TAIL(&api->v3->walking, call, next_walking);
+    slice(api, call);
 }
+
+void v3_slices_end(struct api *api, struct v3_call *call)
+{
+    if (call->slice != NULL)
+        TAILQ_REMOVE(&api->v3->walking, call, next_walking);
+    call->slice = NULL;
+}
+
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 /* As much at once as is good. */
 static void free_sorter(struct api *api, struct kv_sorter *sorter)
@@ -69,7 +79,7 @@ void v3_walk_deinit(struct v3 *v3)
 static void free_state(struct api *api, struct v3_call *call)
 {
     struct v3_walk *walk = call->state;
-    unlist(api, call);
+    v3_slices_end(api, call);
     free_sorter(api, walk->sorter);
     kv_cursor_free(walk->cursor);
     buf_deinit(&walk->text);
@@ -112,7 +122,7 @@ static void take(struct v3_walk *walk, const struct kv_item *item)
 static void finish(struct api *api, struct v3_call *call)
 {
     struct v3_walk *walk = call->state;
-    unlist(api, call);
+    v3_slices_end(api, call);
     if (walk->given > 0)
         buf_add_u8(&walk->text, ']');
     if (walk->more)
@@ -172,7 +182,7 @@ static void walk_on(struct api *api, struct v3_call *call)
     if (step == KV_STEP_END) {
         finish(api, call);
     } else if (step == KV_STEP_COMPACTED) {
-        unlist(api, call);
+        v3_slices_end(api, call);
         v3_fail(api, call, V3_COMPACTED);
     }
 }
@@ -201,9 +211,7 @@ void v3_walk_begin(struct api *api, struct v3_call *call, const struct kv_range 
     walk->text.len--; /* its last bracket */
     call->state = walk;
     call->free_state = free_state;
-    walk->is_listed = true;
-    TAILQ_INSERT_TAIL(&api->v3->walking, call, next_walking);
-    walk_on(api, call);
+    v3_slices_begin(api, call, walk_on);
 }
 
 /* However many there are, a few get on in each turn. */
@@ -221,7 +229,7 @@ void v3_walk_turn(struct api *api)
         call = TAILQ_FIRST(&api->v3->walking);
         TAILQ_REMOVE(&api->v3->walking, call, next_walking);
         TAILQ_INSERT_TAIL(&api->v3->walking, call, next_walking);
-        walk_on(api, call);
+        call->slice(api, call);
     }
 }
 

@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define WATCHERS_MAX 10000 /* of one stream */
 #define PROGRESS_MS 600000 /* of silence, before one who asked for it is told how far he is */
 
 struct v3_watcher {
@@ -148,6 +147,7 @@ static void put_notice(struct v3_watch *watch, uint64_t revision,
     v3_encode(&notice->text, &v3_message_watch_response, response);
     buf_add_u8(&notice->text, '}');
     STAILQ_INSERT_TAIL(&watch->notices, notice, next);
+    watch->call->unsaid_bytes += notice->text.len + sizeof *notice;
     v3_wake(watch->api, watch->call);
 }
 
@@ -194,7 +194,7 @@ static void create(struct v3_watch *watch, const struct v3_watch_create_request 
         refuse(watch, "mvcc: duplicate watch ID provided on the WatchStream");
         return;
     }
-    if (watch->count == WATCHERS_MAX) {
+    if (watch->count == V3_WATCHERS_MAX) {
         refuse(watch, "etcdserver: too many watchers on one stream");
         return;
     }
@@ -239,6 +239,7 @@ static void send_notice(struct v3_watch *watch, struct evbuffer *out)
     ASSERT(evbuffer_add(out, notice->text.data, notice->text.len) == 0);
     add_end(watch->call, out);
     STAILQ_REMOVE_HEAD(&watch->notices, next);
+    watch->call->unsaid_bytes -= notice->text.len + sizeof *notice;
     buf_deinit(&notice->text);
     mem_free(notice);
 }
@@ -413,12 +414,13 @@ static enum request next_request(struct api *api, struct v3_call *call)
     return BROKEN;
 }
 
-/* Takes all that has come. A request that is none of the three is answered by nothing. */
+/* Takes all that has come, unless its answers would be too many: a body may have 21 bytes for each
+ * of 100. A request that is none of the three is answered by nothing. */
 void v3_handle_watch(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     (void)now_ms;
-    enum request found;
-    while ((found = next_request(api, call)) == REQUEST) {
+    enum request found = NO_MORE;
+    while (call->unsaid_bytes <= V3_UNSAID_BYTES && (found = next_request(api, call)) == REQUEST) {
         const struct v3_watch_request *request = call->request;
         if (call->state == NULL)
             watch_begin(api, call);

@@ -43,6 +43,8 @@ struct server {
     struct api *api;
     struct http_server *http;
     struct link_set *links;
+    struct histogram turns;
+    uint64_t turn_longest_us;
     bool stop_asked;
     bool ended;
     bool damaged; /* the stored data is: EXIT_DAMAGED */
@@ -188,7 +190,11 @@ static bool listen_http(struct server *server)
                                 .header_timeout_ms = conf->http.header_timeout_ms,
                                 .body_timeout_ms = conf->http.body_timeout_ms,
                                 .idle_timeout_ms = conf->http.idle_timeout_ms,
+                                .history_s = conf->store.history_s,
+                                .history_bytes = conf->store.history_bytes,
                                 .stream_bytes = conf->limits.pending_bytes / 4,
+                                .turns = &server->turns,
+                                .turn_longest_us = &server->turn_longest_us,
                                 .log_syncs = fs_posix_log_syncs(server->fs)};
     server->api = api_new(server->node, &limits, server->logger);
     struct http_options options = {.header_timeout_ms = conf->http.header_timeout_ms,
@@ -291,13 +297,26 @@ static bool lingering(const struct server *server)
     return passed < farewell_ms || (http_server_unsent(server->http) > 0 && passed < LINGER_MS);
 }
 
+/* A turn is what happens between two waits: callbacks, of which the processor's time is known, as
+ * the wait is in the same call, and the pumps, which may wait for the disk. */
+static void wait_and_turn(struct server *server)
+{
+    uint64_t busy_us = clock_busy_us();
+    wait_for_events(server);
+    uint64_t callbacks_us = clock_busy_us() - busy_us;
+    uint64_t begin_us = clock_now_us();
+    turn(server);
+    uint64_t took_us = callbacks_us + clock_now_us() - begin_us;
+    histogram_add(&server->turns, took_us);
+    server->turn_longest_us =
+        took_us > server->turn_longest_us ? took_us : server->turn_longest_us;
+}
+
 static void serve(struct server *server)
 {
     turn(server);
-    while (!server->ended || lingering(server)) {
-        wait_for_events(server);
-        turn(server);
-    }
+    while (!server->ended || lingering(server))
+        wait_and_turn(server);
     switch (node_life(server->node)) {
     case NODE_STOPPED: log_info(server->logger, "stopped"); break;
     case NODE_REMOVED:

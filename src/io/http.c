@@ -24,7 +24,6 @@
 #define ACCEPT_PAUSE_MS 200 /* after EMFILE and the like */
 #define LISTENERS_MAX 8
 #define BACKLOG 1024
-#define MESSAGE_BYTES (1u << 20) /* of a WebSocket: nobody has seen it before it is whole */
 
 struct waiting {
     uint64_t token; /* key */
@@ -330,7 +329,7 @@ static struct evhttp *make_evhttp(struct http_server *server)
 
 static size_t message_bound(const struct http_options *options)
 {
-    return options->body_bytes < MESSAGE_BYTES ? options->body_bytes : MESSAGE_BYTES;
+    return options->body_bytes < API_MESSAGE_BYTES ? options->body_bytes : API_MESSAGE_BYTES;
 }
 
 struct http_server *http_server_new(struct event_base *base, struct api *api,

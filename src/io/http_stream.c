@@ -213,9 +213,10 @@ static bool on_step(struct http_stream *stream, enum websocket_step step, uint64
     case WEBSOCKET_STEP_CLOSE: on_peer_closed(stream, now_ms); return false;
     case WEBSOCKET_STEP_BAD: close_websocket(stream, stream->ws.code, now_ms); return false;
     case WEBSOCKET_STEP_MESSAGE:
-        if (!stream->is_told)
-            api_stream_input(stream->owner->api, stream->token, stream->ws.message.data,
-                             stream->ws.message.len, now_ms);
+        if (!stream->is_told &&
+            !api_stream_input(stream->owner->api, stream->token, stream->ws.message.data,
+                              stream->ws.message.len, now_ms))
+            close_websocket(stream, WEBSOCKET_TRY_LATER, now_ms);
         return true;
     }
     UNREACHABLE("step");

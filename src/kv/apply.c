@@ -139,7 +139,7 @@ static bool revoke_all(struct kv *kv, struct kv_work *work, size_t *budget)
 {
     for (; work->lease < work->command.lease_count; work->lease++) {
         struct kv_entry *lease = kv_lease_find(kv, work->command.leases[work->lease].id);
-        if (lease == NULL)
+        if (lease == NULL || !kv_lease_is_meant(lease, &work->command))
             continue;
         if (!revoke(kv, work, lease, budget))
             return false;
@@ -155,7 +155,7 @@ static enum kv_status checkpoint(struct kv *kv, const struct kv_command *command
 {
     for (size_t i = 0; i < command->lease_count; i++) {
         struct kv_entry *lease = kv_lease_find(kv, command->leases[i].id);
-        if (lease != NULL)
+        if (lease != NULL && kv_lease_is_meant(lease, command))
             kv_lease_set_remaining(kv, lease, command->leases[i].remaining_s);
     }
     return KV_OK;

@@ -3,7 +3,7 @@
  *
  *   [1, op, ticket, fingerprint]      [2, [op ...], ticket, fingerprint]
  *   [3, lease id]
- *   [4, term, [id ...]]       [5, term, [id, remaining ...]]
+ *   [4, term, [id ...], births]       [5, term, [id, remaining ...], births]
  *   [6, revision]             [7, term, sequence]        [8, member, kind, raise]
  *
  * An operation is an array as well:
@@ -214,7 +214,7 @@ static void add_with_ticket(struct buf *out, const struct kv_command *command)
 static void add_leases(struct buf *out, const struct kv_command *command)
 {
     bool with_times = command->type == KV_COMMAND_CHECKPOINT;
-    pack_array(out, 3);
+    pack_array(out, command->births != 0 ? 4 : 3);
     pack_u64(out, command->type);
     pack_u64(out, command->term);
     pack_array(out, (uint32_t)(command->lease_count * (with_times ? 2 : 1)));
@@ -223,6 +223,8 @@ static void add_leases(struct buf *out, const struct kv_command *command)
         if (with_times)
             pack_u64(out, command->leases[i].remaining_s);
     }
+    if (command->births != 0)
+        pack_u64(out, command->births);
 }
 
 static void add_numbers(struct buf *out, uint64_t type, uint64_t a, uint64_t b, size_t count)

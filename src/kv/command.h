@@ -150,6 +150,9 @@ struct kv_command {
     uint64_t term;                /* EXPIRE, CHECKPOINT, FORGET */
     struct kv_lease_time *leases; /* REVOKE: one; EXPIRE, CHECKPOINT */
     size_t lease_count;
+    /* EXPIRE, CHECKPOINT: leases that were granted in this term with this birth number or a higher
+     * one are others than those that are meant. 0: none is, as in logs of before. */
+    uint64_t births;
     uint64_t number; /* COMPACT: revision; FORGET: tickets up to this sequence number */
     struct kv_alarm alarm;
     bool raise;              /* ALARM; else it is lifted */

@@ -275,7 +275,8 @@ static void get_leases(struct decoder *d, uint32_t count)
         out->leases[i].id = unpack_u64(&d->in);
         out->leases[i].remaining_s = each == 2 ? unpack_u64(&d->in) : 0;
     }
-    end_fields(d, count, 3);
+    out->births = number_or_0(d, count, 3);
+    end_fields(d, count, 4);
 }
 
 static void get_alarm(struct decoder *d, uint32_t count)

@@ -6,6 +6,9 @@
  * A key that was written very often since the revision has a long chain to go along. A pause in the
  * midst of it is remembered as a position in the history, where the version surely is: it is newer
  * than the revision, and so than what compaction may take.
+ *
+ * Compaction forbids new walks at old revisions at once, but frees nothing that an open one needs
+ * (tidy.c, which also says when it does after all).
  */
 #include "base/assert.h"
 #include "base/mem.h"
@@ -24,11 +27,34 @@ struct kv_cursor {
     uint64_t changes;       /* of it, when path was good */
     struct index_path path;
     struct kv_entry *found; /* the item given last; borrowed */
+    LIST_ENTRY(kv_cursor) next; /* of those with the same stamp */
 };
 
 static struct kv_bytes bytes_of(const struct buf *buf)
 {
     return (struct kv_bytes){.data = buf->data, .len = buf->len};
+}
+
+static void set_stamp(struct kv_cursor *cursor, struct kv_stamp *stamp)
+{
+    if (cursor->stamp != NULL)
+        LIST_REMOVE(cursor, next);
+    if (stamp != NULL) {
+        stamp->refs++;
+        LIST_INSERT_HEAD(&stamp->cursors, cursor, next);
+    }
+    if (cursor->stamp != NULL && --cursor->stamp->refs == 0)
+        mem_free(cursor->stamp);
+    cursor->stamp = stamp;
+}
+
+uint64_t kv_cursors_oldest(const struct kv *kv)
+{
+    uint64_t oldest = UINT64_MAX;
+    const struct kv_cursor *cursor;
+    LIST_FOREACH(cursor, &kv->stamp->cursors, next)
+    oldest = cursor->revision < oldest ? cursor->revision : oldest;
+    return oldest;
 }
 
 enum kv_status kv_cursor_open(const struct kv *kv, const struct kv_keys *keys, uint64_t revision,
@@ -49,18 +75,11 @@ enum kv_status kv_cursor_open(const struct kv *kv, const struct kv_keys *keys, u
                          .end = {.data = cursor->range.data + keys->key.len, .len = keys->end.len}};
     cursor->revision = revision != 0 ? revision : kv->revision;
     cursor->descending = descending;
+    set_stamp(cursor, kv->stamp);
     *out = cursor;
     return KV_OK;
 }
 
-static void set_stamp(struct kv_cursor *cursor, struct kv_stamp *stamp)
-{
-    if (stamp != NULL)
-        stamp->refs++;
-    if (cursor->stamp != NULL && --cursor->stamp->refs == 0)
-        mem_free(cursor->stamp);
-    cursor->stamp = stamp;
-}
 
 void kv_cursor_free(struct kv_cursor *cursor)
 {
@@ -161,7 +180,7 @@ static bool walk_chain(const struct kv *kv, struct kv_cursor *cursor, size_t *bu
 enum kv_step kv_cursor_next(const struct kv *kv, struct kv_cursor *cursor, size_t *budget,
                             struct kv_item *out)
 {
-    if (cursor->revision < kv->compact_revision)
+    if (cursor->revision < kv->freed_revision)
         return KV_STEP_COMPACTED;
     for (;;) {
         if (*budget == 0)

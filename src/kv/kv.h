@@ -91,8 +91,8 @@ bool kv_get(const struct kv *kv, struct kv_bytes key, struct kv_item *out);
 
 /* ---- reading ranges, in slices --------------------------------------------------------------- */
 
-/* A walk in key order at one revision. It keeps nothing alive: every slice looks its place up anew.
- */
+/* A walk in key order at one revision. Every slice looks its place up anew. What it may still read
+ * outlives compaction, unless that becomes too much: 256 Ki events or 256 MiB of old versions. */
 struct kv_cursor;
 /* KV_COMPACTED, KV_FUTURE, KV_KEY_EMPTY. *out owned by caller. */
 enum kv_status kv_cursor_open(const struct kv *kv, const struct kv_keys *keys, uint64_t revision,
@@ -132,6 +132,22 @@ enum kv_status kv_range_all(const struct kv *kv, const struct kv_range *range,
 enum kv_status kv_read_txn(const struct kv *kv, const struct kv_op *op, struct kv_reply *out);
 void kv_reply_deinit(struct kv_reply *reply);
 
+/* ---- the hash of the history up to a revision, in slices -------------------------------------- */
+
+struct kv_digest;
+struct kv_digest_value {
+    uint64_t hash; /* of the keys then, and of all events up to then that are kept */
+    uint64_t revision;
+    uint64_t compact_revision; /* ... behind this */
+};
+/* KV_COMPACTED, KV_FUTURE. 0: the newest. *out owned by caller. */
+enum kv_status kv_digest_open(const struct kv *kv, uint64_t revision, struct kv_digest **out);
+void kv_digest_free(struct kv_digest *digest);
+/* KV_STEP_PAUSE, KV_STEP_END, KV_STEP_COMPACTED. If the store is compacted on the way, it begins
+ * anew. The store must stay the same one. */
+enum kv_step kv_digest_go_on(const struct kv *kv, struct kv_digest *digest, size_t *budget);
+struct kv_digest_value kv_digest_value(const struct kv_digest *digest); /* at the end */
+
 /* ---- history: events, in order --------------------------------------------------------------- */
 
 struct kv_event {
@@ -164,6 +180,9 @@ bool kv_lease_seek(const struct kv *kv, uint64_t id, struct kv_lease_info *out);
 bool kv_lease_next_key(const struct kv *kv, uint64_t id, struct kv_bytes after,
                        struct kv_bytes *out);
 size_t kv_lease_count(const struct kv *kv);
+/* The number of the next lease that is granted in this term, the newest: whoever proposes something
+ * about the leases that there are says with it that no later ones are meant. */
+uint64_t kv_lease_births(const struct kv *kv, uint64_t term);
 /* Grows with every grant, revocation and expiry: who keeps times beside looks again when it moved.
  */
 uint64_t kv_lease_changes(const struct kv *kv);
@@ -187,13 +206,17 @@ struct kv_ticket {
 };
 #define KV_TICKETS_MAX 100000 /* the oldest goes when one more comes */
 bool kv_ticket_get(const struct kv *kv, struct kv_bytes ticket, struct kv_ticket *out);
-uint64_t kv_ticket_last(const struct kv *kv); /* sequence */
+uint64_t kv_ticket_last(const struct kv *kv); /* sequence, of those that went, too; 0: none yet */
+uint64_t kv_ticket_first(const struct kv *kv); /* ... of the oldest that is there; 0: none is */
 
 /* ---- work that is done in slices ------------------------------------------------------------- */
 
 /* Does up to `budget` steps of what compactions and dropped stores have left; true if there is more
  * that can be done now (an open view holds compaction up). Changes nothing that can be seen. */
 bool kv_tidy(struct kv *kv, size_t budget);
+/* Nothing that compaction let go is kept any more, neither for want of time nor for a view or a
+ * cursor. */
+bool kv_is_tidy(const struct kv *kv);
 
 /* ---- snapshots: a walk of everything that is kept, in slices, while writes go on ------------- */
 

@@ -3,12 +3,15 @@
  *
  * A lease stands there as an entry without a key, so before its keys, which are the newest versions
  * of these, shared with the index of keys. Of a lease's entry create_revision is the granted time
- * and mod_revision what a checkpoint said remains, both in seconds; the version is 1, so that it
- * counts; its position is the number of the view that must not (or need not) write it any more.
+ * and mod_revision what a checkpoint said remains, both in seconds; its value is its birth; the
+ * version is 1, so that it counts; its position is the number of the view that must not (or need
+ * not) write it any more.
  */
 #include "base/assert.h"
 #include "codec/checksum.h"
 #include "kv/store.h"
+
+#include <string.h>
 
 static struct kv_place lease_place(uint64_t id, struct kv_bytes key)
 {
@@ -22,8 +25,10 @@ static struct kv_place entry_place(const struct kv_entry *entry)
 
 static uint64_t lease_hash(const struct kv_entry *lease)
 {
-    uint64_t words[3] = {lease->lease, lease->create_revision, lease->mod_revision};
-    return checksum_chain(words, 3, NULL, 0);
+    struct kv_birth birth = kv_lease_birth(lease);
+    uint64_t words[5] = {lease->lease, lease->create_revision, lease->mod_revision, birth.term,
+                         birth.number};
+    return checksum_chain(words, birth.term != 0 ? 5 : 3, NULL, 0); /* 3: as it was before births */
 }
 
 struct kv_entry *kv_lease_find(const struct kv *kv, uint64_t id)
@@ -53,12 +58,38 @@ static void remove_entry(struct kv *kv, struct kv_entry *entry)
     kv_entry_unref(index_remove(&kv->leases, &path));
 }
 
-void kv_lease_add(struct kv *kv, uint64_t id, uint64_t ttl_s, uint64_t remaining_s)
+struct kv_birth kv_lease_birth(const struct kv_entry *lease)
 {
-    struct kv_entry *lease = kv_entry_new((struct kv_bytes){0}, (struct kv_bytes){0});
-    lease->lease = id;
-    lease->create_revision = ttl_s;
-    lease->mod_revision = remaining_s;
+    struct kv_birth birth;
+    ASSERT(lease->key_len == 0 && lease->value_len == sizeof birth);
+    memcpy(&birth, lease->bytes, sizeof birth);
+    return birth;
+}
+
+struct kv_birth kv_lease_next_birth(struct kv *kv, uint64_t term)
+{
+    kv->births = (struct kv_birth){.term = term, .number = kv_lease_births(kv, term)};
+    return kv->births;
+}
+
+uint64_t kv_lease_births(const struct kv *kv, uint64_t term)
+{
+    return kv->births.term == term ? kv->births.number + 1 : 1;
+}
+
+bool kv_lease_is_meant(const struct kv_entry *lease, const struct kv_command *command)
+{
+    struct kv_birth birth = kv_lease_birth(lease);
+    return command->births == 0 || birth.term != command->term || birth.number < command->births;
+}
+
+void kv_lease_add(struct kv *kv, const struct kv_lease_info *info, const struct kv_birth *birth)
+{
+    struct kv_bytes bytes = {(const uint8_t *)birth, sizeof *birth};
+    struct kv_entry *lease = kv_entry_new((struct kv_bytes){0}, bytes);
+    lease->lease = info->id;
+    lease->create_revision = info->ttl_s;
+    lease->mod_revision = info->remaining_s;
     lease->version = 1;
     kv_view_on_new_lease(kv, lease);
     insert(kv, lease);

@@ -24,7 +24,7 @@ struct kv_loader {
     uint64_t tickets;
     uint64_t tickets_end;
     uint64_t sum;
-    bool is_old; /* FORMAT_VERSION_BEFORE */
+    uint32_t version;
     bool begun;
     bool ended;
     enum err err; /* the first; everything after fails alike */
@@ -56,19 +56,35 @@ void kv_loader_discard(struct kv *kv, struct kv_loader *loader)
 
 /* ---- before the keys ------------------------------------------------------------------------- */
 
+/* That parts of older versions lack. */
+static size_t birth_bytes(const struct kv_loader *loader)
+{
+    return loader->version <= FORMAT_VERSION_NO_BIRTHS ? BIRTH_BYTES : 0;
+}
+
+/* From the end of a part, which has been found to be long enough. */
+static struct kv_birth get_birth(const struct kv_loader *loader, const uint8_t *at)
+{
+    if (loader->version <= FORMAT_VERSION_NO_BIRTHS)
+        return (struct kv_birth){0};
+    return (struct kv_birth){.term = get_u64(at), .number = get_u64(at + 8)};
+}
+
 static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t len)
 {
     struct kv *kv = loader->kv;
     if (loader->begun || len < 4)
         return ERR_CORRUPT;
     uint32_t version = get_u32(body);
-    loader->is_old = version == FORMAT_VERSION_BEFORE;
-    if (version != FORMAT_VERSION && !loader->is_old)
+    if (version < FORMAT_VERSION_NO_ALARMS || version > FORMAT_VERSION)
         return version == 0 ? ERR_CORRUPT : ERR_VERSION;
-    if (len != BEGIN_BYTES - 1)
+    loader->version = version;
+    if (len != BEGIN_BYTES - 1 - birth_bytes(loader))
         return ERR_CORRUPT;
+    kv->births = get_birth(loader, body + 52);
     kv->revision = get_u64(body + 4);
     kv->compact_revision = get_u64(body + 12);
+    kv->freed_revision = kv->compact_revision;
     kv->chain = get_u64(body + 20);
     uint64_t first = get_u64(body + 28);
     uint64_t end = get_u64(body + 36);
@@ -84,8 +100,8 @@ static enum err on_begin(struct kv_loader *loader, const uint8_t *body, size_t l
 
 static enum err on_alarm(struct kv_loader *loader, const uint8_t *body, size_t len)
 {
-    bool is_place = loader->begun && !loader->is_old && loader->leases == 0 &&
-                    loader->tickets == 0 && loader->first == NULL;
+    bool is_place = loader->begun && loader->version > FORMAT_VERSION_NO_ALARMS &&
+                    loader->leases == 0 && loader->tickets == 0 && loader->first == NULL;
     if (!is_place || len != ALARM_BYTES - 1 || body[8] == 0 || body[8] > KV_ALARM_CORRUPT)
         return ERR_CORRUPT;
     struct alarms *alarms = &loader->kv->alarms;
@@ -97,12 +113,15 @@ static enum err on_alarm(struct kv_loader *loader, const uint8_t *body, size_t l
 
 static enum err on_lease(struct kv_loader *loader, const uint8_t *body, size_t len)
 {
-    if (!loader->begun || loader->first != NULL || len != LEASE_BYTES - 1)
+    if (!loader->begun || loader->first != NULL ||
+        len != LEASE_BYTES - 1 - birth_bytes(loader))
         return ERR_CORRUPT;
-    uint64_t id = get_u64(body);
-    if (id == 0 || kv_lease_find(loader->kv, id) != NULL)
+    struct kv_lease_info info = {
+        .id = get_u64(body), .ttl_s = get_u64(body + 8), .remaining_s = get_u64(body + 16)};
+    struct kv_birth birth = get_birth(loader, body + 24);
+    if (info.id == 0 || kv_lease_find(loader->kv, info.id) != NULL)
         return ERR_CORRUPT;
-    kv_lease_add(loader->kv, id, get_u64(body + 8), get_u64(body + 16));
+    kv_lease_add(loader->kv, &info, &birth);
     loader->leases++;
     return ERR_OK;
 }
@@ -110,14 +129,15 @@ static enum err on_lease(struct kv_loader *loader, const uint8_t *body, size_t l
 static enum err on_ticket(struct kv_loader *loader, const uint8_t *body, size_t len)
 {
     struct tickets *tickets = &loader->kv->tickets;
-    const size_t fixed = TICKET_BYTES - 1 - (loader->is_old ? FINGERPRINT_BYTES : 0);
+    bool is_old = loader->version == FORMAT_VERSION_NO_ALARMS;
+    const size_t fixed = TICKET_BYTES - 1 - (is_old ? FINGERPRINT_BYTES : 0);
     if (!loader->begun || len <= fixed || len - fixed > KV_TICKET_BYTES_MAX)
         return ERR_CORRUPT;
     const uint8_t *end = body + fixed;
     struct kv_ticket ticket = {.sequence = get_u64(body),
                                .revision = get_u64(body + 8),
                                .term = get_u64(body + 16),
-                               .fingerprint = loader->is_old ? 0 : get_u64(body + 24),
+                               .fingerprint = is_old ? 0 : get_u64(body + 24),
                                .status = (enum kv_status)end[-2],
                                .succeeded = end[-1] != 0};
     struct kv_bytes bytes = {.data = end, .len = len - fixed};

@@ -67,6 +67,8 @@ uint64_t kv_hash(const struct kv *kv)
     uint64_t words[8] = {kv->revision,   kv->compact_revision, kv->keys_sum,    kv->chain,
                          kv->leases_sum, kv->tickets.sum,      kv->lease_count, kv->tickets.end};
     uint64_t hash = checksum_chain(words, 8, NULL, 0);
+    if (kv->births.term != 0) /* as it was before there were any */
+        hash = kv_link(kv_link(hash, kv->births.term), kv->births.number);
     return kv->alarms.count > 0 ? kv_link(hash, alarms_sum(&kv->alarms)) : hash;
 }
 
@@ -200,6 +202,11 @@ bool kv_ticket_get(const struct kv *kv, struct kv_bytes ticket, struct kv_ticket
     if (found != NULL)
         *out = found->is;
     return found != NULL;
+}
+
+uint64_t kv_ticket_first(const struct kv *kv)
+{
+    return tickets_count(&kv->tickets) > 0 ? kv->tickets.first : 0;
 }
 
 uint64_t kv_ticket_last(const struct kv *kv)

@@ -8,11 +8,21 @@
 #include "kv/ticket.h"
 #include "kv/work.h"
 
-/* Tells cursors whether a path that they remember is still good. It outlives the store as long as
- * a cursor holds it, so that its address cannot be taken for another's. */
+#include <sys/queue.h>
+
+/* Tells cursors whether a path that they remember is still good, and kv_tidy which cursors there
+ * are. It outlives the store as long as a cursor holds it, so that its address cannot be taken for
+ * another's. */
 struct kv_stamp {
     uint32_t refs;
     uint64_t changes; /* of the shape of the index */
+    LIST_HEAD(, kv_cursor) cursors;
+};
+
+/* Tells leases of the same id apart, if one of them was granted in a term that is going on. */
+struct kv_birth {
+    uint64_t term;   /* 0: not known, before all others */
+    uint64_t number; /* in that term, from 1 on */
 };
 
 struct kv {
@@ -26,10 +36,12 @@ struct kv {
     uint32_t view_number; /* of the last one */
     uint64_t revision;
     uint64_t compact_revision;
+    uint64_t freed_revision; /* <= compact_revision: what is older may be freed by now */
     uint64_t size_bytes;   /* keys and values that are there */
     uint64_t entry_memory; /* of all versions, tombstones and leases */
     uint64_t live_memory;  /* of these the newest versions of keys that are there */
     uint64_t lease_count;
+    struct kv_birth births; /* of leases: of the term of the last grant, how many so far */
     uint64_t lease_changes;
     uint64_t keys_sum; /* of the hashes of the newest versions of keys that are there */
     uint64_t leases_sum;
@@ -76,6 +88,8 @@ void kv_reply_add_item(struct kv_reply *reply, struct kv_entry *entry, size_t *c
 
 /* That of the item given last. */
 struct kv_entry *kv_cursor_entry(const struct kv_cursor *cursor);
+/* The oldest revision that a cursor of this store still walks at; UINT64_MAX: none does. */
+uint64_t kv_cursors_oldest(const struct kv *kv);
 
 /* ---- txn.c: one operation, a transaction or not; it has passed kv_command_check ----------------
  */
@@ -97,7 +111,12 @@ void kv_work_drop(struct kv *kv);
 /* ---- lease.c --------------------------------------------------------------------------------- */
 
 struct kv_entry *kv_lease_find(const struct kv *kv, uint64_t id);
-void kv_lease_add(struct kv *kv, uint64_t id, uint64_t ttl_s, uint64_t remaining_s);
+void kv_lease_add(struct kv *kv, const struct kv_lease_info *info, const struct kv_birth *birth);
+/* The birth of a lease that is granted now, in this term. */
+struct kv_birth kv_lease_next_birth(struct kv *kv, uint64_t term);
+struct kv_birth kv_lease_birth(const struct kv_entry *lease);
+/* Whether it is one of those that a command of the leader is about. */
+bool kv_lease_is_meant(const struct kv_entry *lease, const struct kv_command *command);
 /* It has no keys. */
 void kv_lease_remove(struct kv *kv, struct kv_entry *lease);
 void kv_lease_set_remaining(struct kv *kv, struct kv_entry *lease, uint64_t remaining_s);

@@ -5,18 +5,56 @@
  * tombstone and still the newest version, its key leaves the index. Each event is looked at once,
  * so that compaction costs O(1) an event (O(log n) a tombstone). What may be seen is decided by the
  * compact revision alone; this only follows.
+ *
+ * It follows no further than the oldest revision that a cursor still walks at, so that compaction
+ * does not end reads that began before it, unless that would keep too much: a cursor may belong to
+ * a client that is in no hurry.
  */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "kv/store.h"
 
+#define KEPT_FOR_CURSORS_EVENTS (256u << 10)
+#define KEPT_FOR_CURSORS_BYTES ((uint64_t)256 << 20) /* of all old versions */
+
 /* ---- compaction ------------------------------------------------------------------------------ */
 
-static bool has_compacted_events(const struct kv *kv)
+static bool is_too_much(const struct kv *kv)
+{
+    return kv->history.end - kv->history.first > KEPT_FOR_CURSORS_EVENTS ||
+           kv->entry_memory - kv->live_memory > KEPT_FOR_CURSORS_BYTES;
+}
+
+static void follow(struct kv *kv)
+{
+    if (kv->freed_revision == kv->compact_revision)
+        return;
+    uint64_t oldest = kv_cursors_oldest(kv);
+    uint64_t to = kv->compact_revision < oldest ? kv->compact_revision : oldest;
+    kv->freed_revision = to > kv->freed_revision ? to : kv->freed_revision;
+}
+
+static bool has_freed_events(const struct kv *kv)
 {
     const struct history *history = &kv->history;
     return history->first < history->end &&
-           history_at(history, history->first)->mod_revision < kv->compact_revision;
+           history_at(history, history->first)->mod_revision < kv->freed_revision;
+}
+
+bool kv_is_tidy(const struct kv *kv)
+{
+    return kv->freed_revision == kv->compact_revision && !has_freed_events(kv);
+}
+
+/* May an event be freed now? */
+static bool has_compacted_events(struct kv *kv)
+{
+    if (kv->view != NULL)
+        return false;
+    follow(kv);
+    if (!has_freed_events(kv) && is_too_much(kv))
+        kv->freed_revision = kv->compact_revision;
+    return has_freed_events(kv);
 }
 
 static void cut_chain(struct kv *kv, struct kv_entry *entry)
@@ -122,7 +160,7 @@ bool kv_tidy(struct kv *kv, size_t budget)
             return true;
         free_dropped(kv);
     }
-    for (; kv->view == NULL && has_compacted_events(kv); budget--) {
+    for (; has_compacted_events(kv); budget--) {
         if (budget == 0)
             return true;
         compact_event(kv);

@@ -125,7 +125,9 @@ static enum kv_status grant(struct kv *kv, const struct kv_grant *grant)
 {
     if (kv_lease_find(kv, grant->id) != NULL)
         return KV_LEASE_EXISTS;
-    kv_lease_add(kv, grant->id, grant->ttl_s, 0);
+    struct kv_lease_info info = {.id = grant->id, .ttl_s = grant->ttl_s};
+    struct kv_birth birth = kv_lease_next_birth(kv, kv->work.term);
+    kv_lease_add(kv, &info, &birth);
     return KV_OK;
 }
 
@@ -324,12 +326,15 @@ bool kv_op_succeeded(const struct kv_op_work *work)
 
 static enum kv_status check(struct kv *kv, const struct kv_plan *plan)
 {
+    struct kv_birth births = kv->births;
     enum kv_status status = check_writes(kv, plan);
+    if (status == KV_OK) {
+        status = check_reads(kv, plan);
+        if (status != KV_OK)
+            take_grants_back(kv, plan, plan->count);
+    }
     if (status != KV_OK)
-        return status;
-    status = check_reads(kv, plan);
-    if (status != KV_OK)
-        take_grants_back(kv, plan, plan->count);
+        kv->births = births;
     return status;
 }
 

@@ -43,6 +43,7 @@ struct kv_view {
     uint64_t changes; /* of the index, when path was good */
     struct index_path path;
     struct alarms alarms;
+    struct kv_birth births;
     uint32_t number; /* of the views of this store: marks leases */
 };
 
@@ -60,6 +61,7 @@ struct kv_view *kv_view_new(struct kv *kv)
                              .ticket_next = kv->tickets.first,
                              .tickets_end = kv->tickets.end,
                              .alarms = kv->alarms,
+                             .births = kv->births,
                              .number = ++kv->view_number};
     kv->view = view;
     return view;
@@ -117,9 +119,10 @@ static void put_begin(struct kv_view *view, struct buf *out)
     size_t from = out->len;
     uint8_t *at = put_part(out, BEGIN_BYTES, PART_BEGIN);
     put_u32(at, FORMAT_VERSION);
-    uint64_t words[6] = {view->revision, view->compact_revision, view->chain, view->first,
-                         view->end,      view->tickets_end};
-    (void)put_words(at + 4, words, 6);
+    uint64_t words[8] = {view->revision, view->compact_revision, view->chain,
+                         view->first,    view->end,              view->tickets_end,
+                         view->births.term, view->births.number};
+    (void)put_words(at + 4, words, 8);
     sum_part(view, out, from);
     put_alarms(view, out);
 }
@@ -128,8 +131,9 @@ static void put_lease(struct kv_view *view, struct buf *out, const struct kv_ent
 {
     size_t from = out->len;
     struct kv_lease_info info = kv_lease_describe(lease);
-    uint64_t words[3] = {info.id, info.ttl_s, info.remaining_s};
-    (void)put_words(put_part(out, LEASE_BYTES, PART_LEASE), words, 3);
+    struct kv_birth birth = kv_lease_birth(lease);
+    uint64_t words[5] = {info.id, info.ttl_s, info.remaining_s, birth.term, birth.number};
+    (void)put_words(put_part(out, LEASE_BYTES, PART_LEASE), words, 5);
     sum_part(view, out, from);
     view->leases++;
 }

@@ -273,7 +273,8 @@ static void propose_ends(struct node *node)
         lease_clock_due(&leases->clock, node->now_ms, leases->settled, list, PROPOSED_LEASES);
     count = limit_keys(node, list, count);
     struct kv_command command = {
-        .type = KV_COMMAND_EXPIRE, .term = leases->term, .leases = list, .lease_count = count};
+        .type = KV_COMMAND_EXPIRE, .term = leases->term, .leases = list, .lease_count = count,
+        .births = kv_lease_births(node->kv, leases->term)};
     if (count == 0 || !requests_propose_own(node, &command))
         return;
     lease_clock_ends(&leases->clock, list, count);
@@ -289,7 +290,8 @@ static void propose_checkpoints(struct node *node)
         return;
     size_t count = lease_clock_checkpoints(&leases->clock, node->now_ms, list, PROPOSED_LEASES);
     struct kv_command command = {
-        .type = KV_COMMAND_CHECKPOINT, .term = leases->term, .leases = list, .lease_count = count};
+        .type = KV_COMMAND_CHECKPOINT, .term = leases->term, .leases = list, .lease_count = count,
+        .births = kv_lease_births(node->kv, leases->term)};
     if (count == 0 || !requests_propose_own(node, &command))
         return;
     lease_clock_checkpointed(&leases->clock, list, count, node->now_ms);

@@ -25,14 +25,14 @@ static void begin_term(struct node *node, floe_term term)
 }
 
 /* The part of the history that is over history_bytes, in 1024ths of it; 0: none.
- * While the store still tidies up, or keeps all for a snapshot, what was compacted is still counted
- * as occupied: what will be left of it is estimated by its share of the revisions. */
+ * While the store still tidies up, or keeps all for a snapshot or a long read, what was compacted
+ * is still counted as occupied: what will be left is estimated by its share of the revisions. */
 static uint64_t surplus(struct node *node)
 {
     struct retention *retention = &node->retention;
     uint64_t limit = node->options.history_bytes;
     uint64_t gone = kv_compact_revision(node->kv);
-    if (!node->kv_untidy && node->own.view == NULL)
+    if (kv_is_tidy(node->kv))
         retention->tidied = gone;
     uint64_t last = kv_revision(node->kv);
     uint64_t bytes = kv_history_bytes(node->kv);
@@ -78,7 +78,9 @@ static void maybe_forget(struct node *node)
     struct retention *retention = &node->retention;
     struct kv_command command = {
         .type = KV_COMMAND_FORGET, .term = retention->term, .number = retention->tickets.passed};
-    if (command.number > retention->forgotten && requests_propose_own(node, &command))
+    uint64_t oldest = kv_ticket_first(node->kv);
+    bool is_due = oldest != 0 && oldest <= command.number; /* whoever led before may have done it */
+    if (is_due && command.number > retention->forgotten && requests_propose_own(node, &command))
         retention->forgotten = command.number;
 }
 

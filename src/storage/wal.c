@@ -114,12 +114,15 @@ static enum err check_sizes(struct wal *wal, const struct floe_entry *entries, s
 }
 
 /* Rotates if a record of size bytes at most does not fit; a segment with nothing but its head takes
- * any record. */
+ * any record. One that could only grow ends where its reserved part does as soon as there is
+ * another: what wal_has_room has promised lies there. */
 static enum err make_room(struct wal *wal, uint64_t size)
 {
     const struct wal_segment *segment = wal_segment_current(wal);
     uint64_t used = segment->end + wal->out.len;
-    if (used + size + WAL_NEXT_BYTES <= segment->limit || used == segment->head_bytes)
+    bool grows = segment->reserved < segment->limit && wal->spare_count > 0;
+    uint64_t limit = grows ? segment->reserved : segment->limit;
+    if (used + size + WAL_NEXT_BYTES <= limit || (used == segment->head_bytes && !grows))
         return ERR_OK;
     return wal_segment_rotate(wal, size);
 }

@@ -177,6 +177,21 @@ def scenario_corner_election(c):
     get(c, "cel/", "cel0")
 
 
+def scenario_corner_one_request(c):
+    """Streams of answers to one request."""
+    for path in ("election/observe", "maintenance/snapshot"):
+        for text in ("[", '{"x":', "1", '"x"', "{]", '{"name":5}', "nonsense"):
+            if path == "election/observe" or text != '{"name":5}':
+                c.got(c.stream(path, text), 1)
+        for text in ("", "null", "{}", '{"x":1}{', "{} nonsense"):
+            w = c.stream(path, text)
+            if path == "election/observe":
+                c.got(w, 1, 0.3)
+            else:
+                c.say(text, [sorted(m.get("result", m)) for m in w.read(1, 3)])
+            w.close()
+
+
 # ---- cluster, maintenance ----
 
 

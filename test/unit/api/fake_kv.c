@@ -237,6 +237,33 @@ uint64_t kv_count_range(const struct kv *kv, const struct kv_keys *keys)
     return 0;
 }
 
+enum kv_status kv_digest_open(const struct kv *kv, uint64_t revision, struct kv_digest **out)
+{
+    (void)kv;
+    (void)revision;
+    (void)out;
+    return KV_FUTURE;
+}
+
+void kv_digest_free(struct kv_digest *digest)
+{
+    (void)digest;
+}
+
+enum kv_step kv_digest_go_on(const struct kv *kv, struct kv_digest *digest, size_t *budget)
+{
+    (void)kv;
+    (void)digest;
+    (void)budget;
+    return KV_STEP_END;
+}
+
+struct kv_digest_value kv_digest_value(const struct kv_digest *digest)
+{
+    (void)digest;
+    return (struct kv_digest_value){0};
+}
+
 bool kv_is_applying(const struct kv *kv)
 {
     (void)kv;

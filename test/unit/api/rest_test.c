@@ -163,20 +163,36 @@ static void test_rest_listing_whose_client_has_gone_ends(void **state)
     api_stream_unsent(api, token, 0); /* late: nothing */
 }
 
-static void test_rest_listing_that_is_compacted_on_its_way_says_so(void **state)
+static void test_rest_listing_outlives_compaction(void **state)
 {
     (void)state;
     put_many(5000);
     ask_with(API_GET, "/kv/?prefix=k", "", &lines);
     (void)chunks(SIZE_MAX);
     assert_false(ended);
-    uint64_t newest = kv_node_put("x", "y");
-    kv_node_compact(newest);
+    kv_node_compact(kv_node_put("x", "y"));
     while (!ended) {
         api_stream_unsent(api, token, 0);
         (void)chunks(0);
     }
-    expect("\"more\":false,\"error\":");
+    expect("\"count\":5000,\"more\":false}\n");
+}
+
+static void test_rest_listing_whose_revision_is_freed_says_so(void **state)
+{
+    (void)state;
+    put_many(5000);
+    ask_with(API_GET, "/kv/?prefix=k", "", &lines);
+    (void)chunks(SIZE_MAX);
+    assert_false(ended);
+    for (int i = 0; i <= 256 << 10; i++)
+        (void)kv_node_put("x", "y");
+    kv_node_compact(kv_node_put("x", "y"));
+    while (!ended) {
+        api_stream_unsent(api, token, 0);
+        (void)chunks(0);
+    }
+    expect("\"more\":true,\"error\":");
     expect("\"code\":\"compacted\"}\n");
 }
 
@@ -373,6 +389,38 @@ static void test_rest_bulk_of_nothing_good_leaves_its_key_free(void **state)
 
 /* ---- alarms ---------------------------------------------------------------------------------- */
 
+static void test_rest_txn_within_a_txn(void **state)
+{
+    (void)state;
+    ask(API_POST, "/txn",
+        "{\"then\":[{\"put\":{\"key\":\"a\",\"value\":\"1\"}},"
+        "{\"txn\":{\"if\":[{\"key\":\"a\",\"exists\":true}],"
+        "\"then\":[{\"put\":{\"key\":\"never\",\"value\":\"\"}}],"
+        "\"else\":[{\"put\":{\"key\":\"b\",\"value\":\"2\"}},"
+        "{\"txn\":{\"then\":[{\"delete\":{\"prefix\":\"x\"}}]}},{\"txn\":{}}]}},"
+        "{\"get\":{\"key\":\"b\"}}]}");
+    assert_int_equal(answer.status, 200);
+    expect("{\"succeeded\":true,\"revision\":2,\"responses\":[{\"put\":{\"revision\":2}},"
+           "{\"txn\":{\"succeeded\":false,\"responses\":[{\"put\":{\"revision\":2}},"
+           "{\"txn\":{\"succeeded\":true,\"responses\":[{\"delete\":{\"deleted\":0}}]}},"
+           "{\"txn\":{\"succeeded\":true,\"responses\":[]}}]}},"
+           "{\"get\":{\"items\":[{\"key\":\"b\",\"value\":\"2\"");
+    ask(API_POST, "/txn", "{\"then\":[{\"txn\":{\"than\":[]}}]}");
+    assert_int_equal(answer.status, 400);
+    ask(API_POST, "/txn", "{\"then\":[{\"txn\":[]}]}");
+    assert_int_equal(answer.status, 400);
+    expect("an operation is");
+    struct buf text = {0};
+    for (unsigned depth = 0; depth < 8; depth++) /* with the outermost: nine */
+        buf_printf(&text, "{\"then\":[{\"txn\":");
+    buf_printf(&text, "{}");
+    for (unsigned depth = 0; depth < 8; depth++)
+        buf_printf(&text, "}]}");
+    ask(API_POST, "/txn", buf_str(&text));
+    assert_int_equal(answer.status, 400);
+    buf_deinit(&text);
+}
+
 static void expect_no_room(enum api_method method, const char *target, const char *text)
 {
     ask(method, target, text);
@@ -506,7 +554,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_rest_listing_stops_while_its_client_has_no_room),
         TEST(test_rest_listing_whose_client_has_gone_ends),
-        TEST(test_rest_listing_that_is_compacted_on_its_way_says_so),
+        TEST(test_rest_listing_outlives_compaction),
+        TEST(test_rest_listing_whose_revision_is_freed_says_so),
         TEST(test_rest_watch_is_silent_but_for_heartbeats),
         TEST(test_rest_watch_has_an_id_from_the_beginning_on),
         TEST(test_rest_watch_of_a_slow_client_costs_no_more_than_its_room),
@@ -522,6 +571,7 @@ int main(void)
         TEST(test_rest_bulk_stops_where_an_alarm_is_raised),
         TEST(test_rest_leases_are_listed_in_pages),
         TEST(test_rest_members_reach_the_node),
+        TEST(test_rest_txn_within_a_txn),
         TEST(test_rest_events_are_sent_when_something_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,7 +148,7 @@ static void say(const char *json)
     char *text = strdup(json);
     quotes(text, '\'', '"');
     body[0] = '\0';
-    api_stream_input(api, token, (const uint8_t *)text, strlen(text), now_ms);
+    assert_true(api_stream_input(api, token, (const uint8_t *)text, strlen(text), now_ms));
     free(text);
     turn();
 }
@@ -227,6 +227,65 @@ static void test_v3_websocket_watch(void **state)
     open_socket("/v3/kv/range");
     say("{}");
     assert_string_equal(body, "<" ERR("3", "etcdserver: key is not provided") ">");
+}
+
+/* How many texts are taken of a client that does not read. */
+static size_t takes_without_reading(const char *path, const char *text, size_t most)
+{
+    size_t count = 0;
+    open_socket(path);
+    while (count < most &&
+           api_stream_input(api, token, (const uint8_t *)text, strlen(text), now_ms))
+        count++;
+    api_stream_gone(api, token);
+    return count;
+}
+
+static void test_v3_websocket_client_that_sends_and_does_not_read_is_bounded(void **state)
+{
+    (void)state;
+    static const char refused[] = "{\"create_request\":{\"key\":\"Yg==\",\"range_end\":\"YQ==\"}}";
+    static char padded[100000];
+    memset(padded, ' ', sizeof padded - 1);
+    memcpy(padded, "{\"ID\":\"5\"}", 10);
+    size_t notices = takes_without_reading("/v3/watch", refused, 1000000);
+    assert_true(notices > 1000 && notices < (4u << 20) / 150);
+    size_t texts = takes_without_reading("/v3/lease/keepalive", padded, 1000000);
+    assert_true(texts > 10 && texts <= (4u << 20) / sizeof padded + 1);
+    open_socket("/v3/lease/keepalive"); /* who reads may go on */
+    for (size_t i = 0; i < 3 * texts; i++) {
+        assert_true(
+            api_stream_input(api, token, (const uint8_t *)padded, sizeof padded - 1, now_ms));
+        body[0] = '\0';
+        turn();
+        assert_non_null(strstr(body, "'ID':'5'"));
+    }
+}
+
+static void test_v3_watch_body_makes_no_more_notices_than_are_kept(void **state)
+{
+    (void)state;
+    static const char refused[] = "{\"create_request\":{\"key\":\"Yg==\",\"range_end\":\"YQ==\"}}";
+    struct buf text = {0};
+    for (size_t i = 0; i < 100000; i++)
+        buf_add(&text, refused, sizeof refused - 1);
+    struct evbuffer *in = evbuffer_new();
+    assert_int_equal(evbuffer_add(in, text.data, text.len), 0);
+    struct api_request request = {.method = API_POST, .target = "/v3/watch", .body = in};
+    api_handle(api, ++token, &request, now_ms);
+    evbuffer_free(in);
+    buf_deinit(&text);
+    struct api_response response;
+    assert_true(api_next_response(api, &response, now_ms));
+    api_response_deinit(&response);
+    size_t bytes = 0;
+    struct api_chunk chunk;
+    while (api_next_chunk(api, &chunk, now_ms)) {
+        bytes += evbuffer_get_length(chunk.data);
+        evbuffer_free(chunk.data);
+        api_stream_unsent(api, token, 0);
+    }
+    assert_true(bytes > (1u << 20) && bytes < (4u << 20) + 1000);
 }
 
 /* ---- locks and elections --------------------------------------------------------------------- */
@@ -398,6 +457,8 @@ int main(void)
         TEST(test_v3_watch_that_asks_for_nothing_is_silent),
         TEST(test_v3_streams_end_when_the_member_stops),
         TEST(test_v3_websocket_watch),
+        TEST(test_v3_websocket_client_that_sends_and_does_not_read_is_bounded),
+        TEST(test_v3_watch_body_makes_no_more_notices_than_are_kept),
         TEST(test_v3_websocket_takes_a_value_in_several_texts),
         TEST(test_v3_watch_tells_progress_before_there_is_a_watcher),
         TEST(test_v3_observer_is_not_confused_by_another_text),

@@ -357,6 +357,38 @@ static void test_v3_cluster_and_maintenance(void **state)
 }
 
 /* The blobs are lines of KeyValues, the last 32 bytes are their hash; what remains is told. */
+static void hash_at(const char *request, char *out, size_t size)
+{
+    post("maintenance/hashkv", request);
+    const char *hash = strstr(body, "'hash':");
+    assert_non_null(hash);
+    (void)snprintf(out, size, "%s", hash);
+}
+
+/* Of a revision it is the same before and after others, and different from theirs. */
+static void test_v3_hashkv_is_of_a_revision(void **state)
+{
+    (void)state;
+    char then[200];
+    char now[200];
+    put("a", "1");
+    put("b", "1");
+    hash_at("{}", then, sizeof then);
+    assert_non_null(strstr(then, "'hash_revision':'3'"));
+    post("kv/put", "{'key':'YQ=='}");
+    hash_at("{}", now, sizeof now);
+    assert_non_null(strstr(now, "'hash_revision':'4'"));
+    assert_string_not_equal(now, then);
+    hash_at("{'revision':'3'}", now, sizeof now);
+    assert_string_equal(now, then);
+    post("maintenance/hashkv", "{'revision':'5'}");
+    assert_string_equal(body,
+                        ERR("11", "etcdserver: mvcc: required revision is a future revision"));
+    post("kv/compaction", "{'revision':'3'}");
+    post("maintenance/hashkv", "{'revision':'2'}");
+    assert_string_equal(body, ERR("11", "etcdserver: mvcc: required revision has been compacted"));
+}
+
 static void test_v3_snapshot_ends_with_its_hash(void **state)
 {
     (void)state;
@@ -547,6 +579,7 @@ int main(void)
         TEST(test_v3_leases_answer_as_etcd),
         TEST(test_v3_keepalive_answers_each_value_and_ends),
         TEST(test_v3_cluster_and_maintenance),
+        TEST(test_v3_hashkv_is_of_a_revision),
         TEST(test_v3_snapshot_ends_with_its_hash),
         TEST(test_v3_paths_methods_and_tokens),
         TEST(test_v3_no_leader_and_too_much_are_told),

@@ -113,7 +113,7 @@ void api_stream_unsent(struct api *api, uint64_t token, size_t bytes)
     fake_api.unsent_calls++;
 }
 
-void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
+bool api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size_t len,
                       uint64_t now_ms)
 {
     (void)api, (void)now_ms;
@@ -123,6 +123,7 @@ void api_stream_input(struct api *api, uint64_t token, const uint8_t *text, size
     fake_api.input[some] = '\0';
     fake_api.input_len = len;
     fake_api.inputs++;
+    return !fake_api.is_full;
 }
 
 bool api_stream_farewell(struct api *api, uint64_t token, enum api_leaving why,

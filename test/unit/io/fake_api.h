@@ -15,6 +15,7 @@ struct fake_api {
     size_t inputs;        /* messages */
     char input[256];      /* the last one */
     size_t input_len;     /* of it, as a whole */
+    bool is_full;         /* no more input is taken */
     const char *farewell; /* of every stream; NULL: none */
 };
 extern struct fake_api fake_api;

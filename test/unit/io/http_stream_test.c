@@ -375,6 +375,17 @@ static void test_websocket_is_ended_by_api(void **state)
     assert_true(fake_api.gone == 0);
 }
 
+static void test_websocket_whose_input_is_too_much_is_closed(void **state)
+{
+    (void)state;
+    int fd = open_websocket();
+    fake_api.is_full = true;
+    assert_true(put_bytes(fd, "\x81\x81\0\0\0\0x", 7));
+    expect_bytes(fd, "\x88\x02\x03\xf5", 4); /* 1013: try again later */
+    (void)expect_close(fd);
+    assert_true(fake_api.gone == 1);
+}
+
 static void test_websocket_errors_close_with_a_code(void **state)
 {
     (void)state;
@@ -453,6 +464,7 @@ int main(void)
         TEST(test_websocket_frame_that_came_with_the_request_is_read),
         TEST(test_websocket_is_ended_by_api),
         TEST(test_websocket_errors_close_with_a_code),
+        TEST(test_websocket_whose_input_is_too_much_is_closed),
         TEST(test_websocket_client_that_vanishes_is_told),
         TEST_WITH(test_websocket_is_pinged_and_ends_without_an_answer, setup_short_idle),
         TEST(test_websocket_without_key_is_refused),

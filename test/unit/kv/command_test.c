@@ -92,6 +92,7 @@ static void test_command_of_every_kind_round_trips(void **state)
         {.type = KV_COMMAND_REVOKE, .leases = leases, .lease_count = 1},
         {.type = KV_COMMAND_EXPIRE, .term = 3, .leases = leases, .lease_count = 2},
         {.type = KV_COMMAND_CHECKPOINT, .term = 3, .leases = leases, .lease_count = 2},
+        {.type = KV_COMMAND_EXPIRE, .term = 3, .leases = leases, .lease_count = 2, .births = 6},
         {.type = KV_COMMAND_COMPACT, .number = 1234567},
         {.type = KV_COMMAND_FORGET, .term = 4, .number = 5},
         {.type = KV_COMMAND_ALARM, .alarm = {9, KV_ALARM_CORRUPT}, .raise = true},
@@ -107,6 +108,7 @@ static void test_command_of_every_kind_round_trips(void **state)
         assert_int_equal(got.op_count, commands[i].op_count);
         assert_int_equal(got.term, commands[i].term);
         assert_int_equal(got.number, commands[i].number);
+        assert_int_equal(got.births, commands[i].births);
         assert_int_equal(got.alarm.member, commands[i].alarm.member);
         assert_int_equal(got.alarm.kind, commands[i].alarm.kind);
         assert_int_equal(got.raise, commands[i].raise);

@@ -9,6 +9,8 @@
 #include "ask.h"
 #include "base/mem.h"
 #include "base/prng.h"
+#include "codec/checksum.h"
+#include "kv/format.h"
 #include "twin.h"
 
 #include <stdio.h>
@@ -221,6 +223,65 @@ static void test_loader_of_the_format_before_says_version(void **state)
     assert_int_equal(load_stream(begin, sizeof begin, &copy), ERR_VERSION);
 }
 
+/* Leases of term 0 are as those of a store that knew no births. */
+static void apply_in_term_0(struct kv *kv, struct kv_op op)
+{
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
+    struct buf bytes = {0};
+    kv_command_encode(&bytes, &command);
+    struct kv_result result = kv_apply(kv, bytes.data, bytes.len, 0, false);
+    assert_int_equal(result.status, KV_OK);
+    kv_result_deinit(&result);
+    buf_deinit(&bytes);
+}
+
+/* The same parts as an older version wrote them. */
+static struct buf stream_of_version(const struct buf *stream, uint32_t version)
+{
+    struct buf old = {0};
+    uint64_t sum = 0;
+    for (size_t at = 0; at < stream->len;) {
+        const uint8_t *part = stream->data + at + LENGTH_BYTES;
+        uint32_t len = get_u32(stream->data + at);
+        at += LENGTH_BYTES + len;
+        if (part[0] == PART_BEGIN || part[0] == PART_LEASE)
+            len -= BIRTH_BYTES;
+        size_t from = old.len;
+        put_u32(buf_reserve(&old, LENGTH_BYTES), len);
+        old.len += LENGTH_BYTES;
+        buf_add(&old, part, len);
+        uint8_t *body = old.data + from + LENGTH_BYTES;
+        if (part[0] == PART_BEGIN)
+            put_u32(body + 1, version);
+        if (part[0] == PART_END)
+            put_u64(body + END_BYTES - 8, sum);
+        sum += checksum_chain(NULL, 0, body, len);
+    }
+    return old;
+}
+
+static void test_loader_reads_the_formats_before(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_op grant = {.type = KV_OP_GRANT, .grant = {.id = 7, .ttl_s = 60}};
+    apply_in_term_0(kv, grant);
+    apply_in_term_0(kv, put_op("a", "1", 7));
+    struct buf stream = view_stream(kv_view_new(kv), SIZE_MAX);
+    for (uint32_t version = FORMAT_VERSION_NO_ALARMS; version < FORMAT_VERSION; version++) {
+        struct buf old = stream_of_version(&stream, version);
+        struct kv_lease_info info;
+        struct kv *copy;
+        assert_int_equal(load_stream(old.data, old.len, &copy), ERR_OK);
+        assert_int_equal(kv_hash(copy), kv_hash(kv));
+        assert_true(kv_lease_get(copy, 7, &info) && info.ttl_s == 60 && info.key_count == 1);
+        kv_free(copy);
+        buf_deinit(&old);
+    }
+    buf_deinit(&stream);
+    kv_free(kv);
+}
+
 static void test_loader_absurd_length_is_refused_at_once(void **state)
 {
     (void)state;
@@ -281,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_loader_no_changed_byte_goes_unnoticed),
         cmocka_unit_test(test_snapshot_has_the_alarms_of_its_moment),
         cmocka_unit_test(test_loader_of_the_format_before_says_version),
+        cmocka_unit_test(test_loader_reads_the_formats_before),
         cmocka_unit_test(test_loader_absurd_length_is_refused_at_once),
         cmocka_unit_test(test_loader_discarded_half_way_is_freed_in_slices),
         cmocka_unit_test(test_store_discarded_in_the_midst_of_a_command_is_freed),

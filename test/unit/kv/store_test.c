@@ -316,6 +316,37 @@ static void test_kv_lease_takes_its_keys_along(void **state)
     kv_free(kv);
 }
 
+/* The leader proposes the end of the lease that it knows; before that is committed, it is given
+ * back and one with the same id is granted. */
+static void test_kv_lease_granted_again_outlives_the_end_of_the_first(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    struct kv_lease_info info;
+    struct kv_lease_time which = {.id = 7, .remaining_s = 3};
+    assert_int_equal(grant(kv, 7, 60), KV_OK);
+    struct kv_command ends = {.type = KV_COMMAND_EXPIRE,
+                              .term = 1,
+                              .leases = &which,
+                              .lease_count = 1,
+                              .births = kv_lease_births(kv, 1)};
+    struct kv_command checkpoint = ends;
+    struct kv_command revoke = ends;
+    checkpoint.type = KV_COMMAND_CHECKPOINT;
+    revoke.type = KV_COMMAND_REVOKE;
+    assert_int_equal(apply(kv, &revoke).status, KV_OK);
+    assert_int_equal(grant(kv, 7, 60), KV_OK);
+    assert_int_equal(do_op(kv, put_op("a", "1", 7)).status, KV_OK);
+    assert_int_equal(apply(kv, &checkpoint).status, KV_OK);
+    assert_int_equal(apply(kv, &ends).status, KV_OK);
+    assert_true(is_there(kv, "a"));
+    assert_true(kv_lease_get(kv, 7, &info) && info.remaining_s == 0);
+    ends.births = kv_lease_births(kv, 1);
+    assert_int_equal(apply(kv, &ends).status, KV_OK);
+    assert_false(is_there(kv, "a") || kv_lease_get(kv, 7, &info));
+    kv_free(kv);
+}
+
 static struct kv_result put_with_ticket(struct kv *kv, const char *value, const char *ticket)
 {
     struct kv_op op = put_op("k", value, 0);
@@ -440,6 +471,72 @@ static void test_kv_compaction_waits_for_an_open_view(void **state)
     kv_free(kv);
 }
 
+static size_t walk_to_the_end(const struct kv *kv, struct kv_cursor *cursor, enum kv_step *end)
+{
+    size_t count = 0;
+    size_t budget = SIZE_MAX;
+    struct kv_item item;
+    while ((*end = kv_cursor_next(kv, cursor, &budget, &item)) == KV_STEP_ITEM) {
+        assert_int_equal(item.value.len, 3);
+        assert_memory_equal(item.value.data, "old", 3);
+        count++;
+    }
+    return count;
+}
+
+static struct kv_cursor *cursor_over_all(const struct kv *kv)
+{
+    const struct kv_keys keys = all_keys();
+    struct kv_cursor *cursor;
+    assert_int_equal(kv_cursor_open(kv, &keys, 0, false, &cursor), KV_OK);
+    return cursor;
+}
+
+static void test_kv_compaction_does_not_end_a_walk(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    for (const char *key = "a\0b\0c\0"; *key != 0; key += 2)
+        assert_int_equal(put(kv, key, "old"), KV_OK);
+    struct kv_cursor *cursor = cursor_over_all(kv);
+    for (const char *key = "a\0b\0c\0"; *key != 0; key += 2)
+        assert_int_equal(put(kv, key, "new"), KV_OK);
+    assert_int_equal(del(kv, "b"), KV_OK);
+    assert_int_equal(compact(kv, kv_revision(kv)), KV_OK);
+    assert_false(kv_tidy(kv, SIZE_MAX));
+    assert_false(kv_is_tidy(kv));
+    struct kv_cursor *late;
+    const struct kv_keys keys = all_keys();
+    assert_int_equal(kv_cursor_open(kv, &keys, 4, false, &late), KV_COMPACTED);
+    enum kv_step end;
+    assert_int_equal(walk_to_the_end(kv, cursor, &end), 3);
+    assert_int_equal(end, KV_STEP_END);
+    kv_cursor_free(cursor);
+    assert_false(kv_tidy(kv, SIZE_MAX));
+    assert_true(kv_is_tidy(kv));
+    assert_int_equal(kv_history_end(kv) - kv_history_first(kv), 1);
+    kv_free(kv);
+}
+
+/* A walk that nobody goes on with does not keep everything for ever. */
+static void test_kv_compaction_ends_a_walk_that_costs_too_much(void **state)
+{
+    (void)state;
+    struct kv *kv = kv_new();
+    assert_int_equal(put(kv, "a", "old"), KV_OK);
+    struct kv_cursor *cursor = cursor_over_all(kv);
+    for (size_t i = 0; i <= 256 << 10; i++)
+        assert_int_equal(put(kv, "a", ""), KV_OK);
+    assert_int_equal(compact(kv, kv_revision(kv)), KV_OK);
+    assert_false(kv_tidy(kv, SIZE_MAX));
+    assert_true(kv_is_tidy(kv));
+    enum kv_step end;
+    assert_int_equal(walk_to_the_end(kv, cursor, &end), 0);
+    assert_int_equal(end, KV_STEP_COMPACTED);
+    kv_cursor_free(cursor);
+    kv_free(kv);
+}
+
 /* An entry in a reply outlives what the store does with its key. */
 static void test_kv_reply_outlives_compaction_and_the_store(void **state)
 {
@@ -523,11 +620,14 @@ int main(void)
         cmocka_unit_test(test_kv_txn_branches_may_share_keys_and_siblings_not),
         cmocka_unit_test(test_kv_txn_compare_of_a_missing_key_and_of_ranges),
         cmocka_unit_test(test_kv_lease_takes_its_keys_along),
+        cmocka_unit_test(test_kv_lease_granted_again_outlives_the_end_of_the_first),
         cmocka_unit_test(test_kv_ticket_makes_a_repetition_harmless),
         cmocka_unit_test(test_kv_ticket_is_good_for_one_request),
         cmocka_unit_test(test_kv_tickets_beyond_the_limit_push_out_the_oldest),
         cmocka_unit_test(test_kv_compaction_frees_all_but_what_is_there),
         cmocka_unit_test(test_kv_compaction_waits_for_an_open_view),
+        cmocka_unit_test(test_kv_compaction_does_not_end_a_walk),
+        cmocka_unit_test(test_kv_compaction_ends_a_walk_that_costs_too_much),
         cmocka_unit_test(test_kv_reply_outlives_compaction_and_the_store),
         cmocka_unit_test(test_kv_many_keys_are_counted_in_any_range),
     };

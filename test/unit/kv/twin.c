@@ -125,7 +125,8 @@ static void add_lease(struct twin *twin, uint64_t id, uint64_t ttl_s)
     assert_true(at < TWIN_LEASES);
     for (; at > 0 && twin->leases[at - 1].id > id; at--)
         twin->leases[at] = twin->leases[at - 1];
-    twin->leases[at] = (struct twin_lease){.id = id, .ttl_s = ttl_s};
+    twin->leases[at] = (struct twin_lease){
+        .id = id, .ttl_s = ttl_s, .term = twin->term, .birth = ++twin->births};
 }
 
 static void drop_lease(struct twin *twin, uint64_t id)
@@ -424,6 +425,7 @@ static void take_leases(struct twin *to, const struct twin *from)
 {
     memcpy(to->leases, from->leases, sizeof to->leases);
     to->lease_count = from->lease_count;
+    to->births = from->births;
 }
 
 static enum kv_status apply_op(struct twin *twin, const struct kv_op *op,
@@ -450,6 +452,12 @@ static enum kv_status apply_op(struct twin *twin, const struct kv_op *op,
     return status;
 }
 
+/* Granted after the leader said what it meant. */
+static bool is_another(const struct twin_lease *lease, const struct kv_command *command)
+{
+    return command->births != 0 && lease->term == command->term && lease->birth >= command->births;
+}
+
 static enum kv_status revoke(struct twin *twin, const struct kv_command *command)
 {
     struct twin *before = twin_copy(twin);
@@ -458,7 +466,7 @@ static enum kv_status revoke(struct twin *twin, const struct kv_command *command
     bool any = false;
     for (size_t i = 0; i < command->lease_count; i++) {
         uint64_t id = command->leases[i].id;
-        if (find_lease(twin, id) == NULL)
+        if (find_lease(twin, id) == NULL || is_another(find_lease(twin, id), command))
             continue;
         any = true;
         size_t count = twin_list_range(twin, &all, UINT64_MAX, found);
@@ -547,6 +555,8 @@ static enum kv_status apply(struct twin *twin, const struct kv_command *command,
         twin->compact = command->number;
         return KV_OK;
     }
+    if (command->type == KV_COMMAND_ALARM)
+        return twin_set_alarm(twin, &command->alarm, command->raise);
     if (command->term != term)
         return KV_NOT_OF_THIS_TERM;
     if (command->type == KV_COMMAND_EXPIRE)
@@ -555,7 +565,7 @@ static enum kv_status apply(struct twin *twin, const struct kv_command *command,
         forget(twin, command->number);
     for (size_t i = 0; command->type == KV_COMMAND_CHECKPOINT && i < command->lease_count; i++) {
         struct twin_lease *lease = find_lease(twin, command->leases[i].id);
-        if (lease != NULL)
+        if (lease != NULL && !is_another(lease, command))
             lease->remaining_s = command->leases[i].remaining_s;
     }
     return KV_OK;
@@ -564,6 +574,8 @@ static enum kv_status apply(struct twin *twin, const struct kv_command *command,
 enum kv_status twin_do(struct twin *twin, const struct kv_command *command, uint64_t term,
                        const struct kv_result *got, uint64_t *revision)
 {
+    twin->births = twin->term == term ? twin->births : 0;
+    twin->term = term;
     const struct twin_ticket *used = find_ticket(twin, command->ticket);
     if (command->ticket.len > 0 && used != NULL) {
         bool is_same = used->is.fingerprint == 0 || used->is.fingerprint == command->fingerprint;

@@ -25,6 +25,8 @@ struct twin_lease {
     uint64_t id;
     uint64_t ttl_s;
     uint64_t remaining_s;
+    uint64_t term;  /* of its grant ... */
+    uint64_t birth; /* ... and the number in that term */
 };
 
 struct twin_ticket {
@@ -40,6 +42,10 @@ struct twin {
     struct twin_ticket tickets[TWIN_TICKETS];
     size_t ticket_count;
     uint64_t ticket_last;
+    struct kv_alarm alarms[64]; /* by kind, then member */
+    size_t alarm_count;
+    uint64_t term;   /* of the command at work */
+    uint64_t births; /* in it */
     uint64_t revision;
     uint64_t compact;
 };
@@ -58,6 +64,8 @@ enum kv_status twin_do(struct twin *twin, const struct kv_command *command, uint
 const struct twin_event *twin_at(const struct twin *twin, const char *key, uint64_t revision);
 /* The state of the n-th key of all that were there at a revision; NULL: there were fewer. */
 const struct twin_event *twin_nth(const struct twin *twin, uint64_t revision, size_t n);
+/* In twin_check.c. */
+enum kv_status twin_set_alarm(struct twin *twin, const struct kv_alarm *alarm, bool raise);
 /* For twin_check.c: the keys of a range at a revision, in order; is it this text? */
 size_t twin_list_range(const struct twin *twin, const struct kv_keys *keys, uint64_t revision,
                          const struct twin_event **out);

@@ -100,6 +100,44 @@ static void assert_tickets(const struct kv *kv, const struct twin *twin)
     }
 }
 
+enum kv_status twin_set_alarm(struct twin *twin, const struct kv_alarm *alarm, bool raise)
+{
+    const size_t max = sizeof twin->alarms / sizeof twin->alarms[0];
+    struct kv_alarm others[sizeof twin->alarms / sizeof twin->alarms[0] + 1];
+    size_t count = 0;
+    bool was = false;
+    for (size_t i = 0; i < twin->alarm_count; i++) {
+        const struct kv_alarm *one = &twin->alarms[i];
+        bool is_it = one->member == alarm->member && one->kind == alarm->kind;
+        was |= is_it;
+        if (!is_it)
+            others[count++] = *one;
+    }
+    if (raise && !was && twin->alarm_count == max)
+        return KV_TOO_MANY_OPS;
+    size_t at = count;
+    for (; raise && at > 0 && (others[at - 1].kind > alarm->kind ||
+                               (others[at - 1].kind == alarm->kind &&
+                                others[at - 1].member > alarm->member));
+         at--)
+        others[at] = others[at - 1];
+    if (raise)
+        others[at] = *alarm;
+    twin->alarm_count = count + (raise ? 1 : 0);
+    memcpy(twin->alarms, others, twin->alarm_count * sizeof *others);
+    return KV_OK;
+}
+
+static void assert_alarms(const struct kv *kv, const struct twin *twin)
+{
+    const struct kv_alarm *list;
+    assert_int_equal(kv_alarms(kv, &list), twin->alarm_count);
+    for (size_t i = 0; i < twin->alarm_count; i++) {
+        assert_int_equal(list[i].member, twin->alarms[i].member);
+        assert_int_equal(list[i].kind, twin->alarms[i].kind);
+    }
+}
+
 void assert_store_is_twin(const struct kv *kv, const struct twin *twin, uint64_t revision)
 {
     assert_int_equal(kv_revision(kv), twin->revision);
@@ -109,6 +147,7 @@ void assert_store_is_twin(const struct kv *kv, const struct twin *twin, uint64_t
     assert_history(kv, twin, revision);
     assert_leases(kv, twin);
     assert_tickets(kv, twin);
+    assert_alarms(kv, twin);
     assert_store_is_sound(kv);
 }
 

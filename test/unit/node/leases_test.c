@@ -332,6 +332,41 @@ static void test_node_history_goes_when_a_disk_is_short_of_room(void **state)
     teardown(&w);
 }
 
+/* An hour is long. */
+static void run_with_short_tickets(void)
+{
+    run(&w, 2000);
+    unsigned lead = leader(&w);
+    w.node[lead]->retention.tickets.span_ms = 5000;
+    run(&w, 8000);
+}
+
+static void test_node_old_tickets_go_and_nothing_is_proposed_if_there_are_none(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    struct kv_op op = {.type = KV_OP_PUT, .put = {.key = {(const uint8_t *)"k", 1}}};
+    struct kv_command command = {
+        .type = KV_COMMAND_OP, .ticket = {(const uint8_t *)"t", 1}, .ops = &op, .op_count = 1};
+    uint64_t token = ++w.last_token;
+    node_write(w.node[lead], token, &command, false, w.net.now_ms);
+    assert_int_equal(outcome(&w, token), NODE_OK);
+    run(&w, 500);
+    assert_int_equal(kv_ticket_first(node_kv(w.node[lead])), 1);
+    run_with_short_tickets();
+    for (unsigned i = 1; i <= 3; i++)
+        assert_int_equal(kv_ticket_first(node_kv(w.node[i])), 0);
+    crash(&w, lead, MEM_FS_KEEP_ALL); /* the next leader knows no more than the store */
+    run(&w, 3000);
+    unsigned next = leader(&w);
+    floe_index before = w.node[next]->applied;
+    run_with_short_tickets();
+    assert_int_equal(w.node[next]->retention.tickets.passed, 1);
+    assert_int_equal(w.node[next]->applied, before);
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_node_many_leases_end_together_in_bounded_entries),
         cmocka_unit_test(test_node_lease_ids_are_new_and_short_times_are_known),
         cmocka_unit_test(test_node_old_history_goes_and_an_idle_cluster_writes_nothing),
+        cmocka_unit_test(test_node_old_tickets_go_and_nothing_is_proposed_if_there_are_none),
         cmocka_unit_test(test_node_history_over_its_bytes_goes_and_no_more),
         cmocka_unit_test(test_node_history_goes_when_a_disk_is_short_of_room),
     };

@@ -444,6 +444,23 @@ static void test_wal_full_room_that_was_promised_is_there(void **state)
     }
 }
 
+/* A segment that found no room when it was opened, and a spare that did later. */
+static void test_wal_full_room_that_was_promised_behind_a_growing_segment_is_there(void **state)
+{
+    struct fixture *f = *state;
+    grow(f);
+    mem_fs_set_capacity(f->disk, mem_fs_used(f->disk));
+    reopen(f);
+    mem_fs_set_capacity(f->disk, 0);
+    assert_true(wal_reserve(f->wal, 10 * RECORD_OF(ENTRY), RECORD_OF(ENTRY)));
+    mem_fs_set_capacity(f->disk, mem_fs_used(f->disk));
+    for (int i = 0; i < 10; i++)
+        append(f);
+    assert_int_equal(wal_segment_count(f->wal), 3);
+    reopen(f);
+    assert_int_equal(f->found.entry_count, f->last);
+}
+
 static void test_wal_full_room_is_promised_only_where_it_is(void **state)
 {
     struct fixture *f = *state;
@@ -490,6 +507,7 @@ int main(void)
         TEST(test_wal_full_hint_is_not_given_with_room),
         TEST(test_wal_full_release_lets_the_spare_be_tried_again),
         TEST(test_wal_full_room_that_was_promised_is_there),
+        TEST(test_wal_full_room_that_was_promised_behind_a_growing_segment_is_there),
         TEST(test_wal_full_room_is_promised_only_where_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
