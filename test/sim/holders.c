@@ -86,11 +86,14 @@ static void ask_grant(struct world *world, struct machine *machine, struct holde
 
 static void ask_alarm(struct world *world, struct machine *machine, struct holder *holder)
 {
+    const struct kv_alarm *raised;
+    size_t count = kv_alarms(machine->node->kv, &raised);
     bool corrupt = below(world, 2) == 0;
     struct kv_alarm alarm = {.member = 1 + below(world, SIM_MEMBERS_MAX),
                              .kind = corrupt ? KV_ALARM_CORRUPT : KV_ALARM_NO_SPACE};
-    struct kv_command command = {
-        .type = KV_COMMAND_ALARM, .alarm = alarm, .raise = below(world, 3) > 0};
+    struct kv_command command = {.type = KV_COMMAND_ALARM,
+                                 .alarm = count > 0 ? raised[below(world, count)] : alarm,
+                                 .raise = count == 0};
     holder->does = HOLDER_ALARMS;
     node_write(machine->node, holder->token, &command, false, machine_now_ms(machine));
 }
@@ -108,7 +111,9 @@ static void ask(struct world *world, struct machine *machine, struct holder *hol
 {
     holder->token = ++world->holders.last_token;
     holder->asked_us = world->now_us;
-    if (holder->does != HOLDER_HOLDS && below(world, 8) == 0) {
+    const struct kv_alarm *alarms;
+    bool raised = kv_alarms(machine->node->kv, &alarms) > 0;
+    if (holder->does != HOLDER_HOLDS && (raised || below(world, 20) == 0)) {
         ask_alarm(world, machine, holder);
     } else if (holder->does != HOLDER_HOLDS) {
         ask_grant(world, machine, holder);
@@ -122,6 +127,19 @@ static void ask(struct world *world, struct machine *machine, struct holder *hol
     trace_line(&world->trace, machine->id, "holder does=%d lease=%" PRIu64 " ttl=%" PRIu64,
                (int)holder->does, holder->lease, holder->ttl_s);
     machine_wake(machine, world->now_us + world->plan.turn_us);
+}
+
+/* Nobody could write while one is raised. */
+static void lift_alarms(struct world *world)
+{
+    struct holder *holder = &world->holders.holder[0];
+    unsigned leader = world_leader(world);
+    const struct kv_alarm *alarms;
+    if (leader == 0 || kv_alarms(world->machine[leader].node->kv, &alarms) == 0)
+        return;
+    holder->token = ++world->holders.last_token;
+    ask_alarm(world, &world->machine[leader], holder);
+    machine_wake(&world->machine[leader], world->now_us + world->plan.turn_us);
 }
 
 static void give_up(struct holder *holder)
@@ -145,8 +163,13 @@ static bool lets_run_out(struct world *world, struct holder *holder)
 void holders_event(struct world *world, unsigned number, uint64_t step)
 {
     struct holder *holder = &world->holders.holder[number];
-    if (holder->step != step || world->healing)
+    if (holder->step != step || (world->healing && number != 0))
         return;
+    if (world->healing) {
+        lift_alarms(world);
+        again_in(world, number, 1000 * (uint64_t)world->plan.request_timeout_ms);
+        return;
+    }
     if (holder->token != 0)
         give_up(holder); /* nothing was heard */
     if (lets_run_out(world, holder)) {

@@ -55,8 +55,7 @@ static void feed_entry(struct world *world, const struct floe_entry *entry)
         return;
     }
     world->counts.modelled++;
-    if (command.type != KV_COMMAND_ALARM) /* no part of the twin */
-        done->status = (int)twin_do(model->twin, &command, entry->term, NULL, &done->revision);
+    done->status = (int)twin_do(model->twin, &command, entry->term, NULL, &done->revision);
     kv_command_deinit(&command);
 }
 
