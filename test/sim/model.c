@@ -120,8 +120,8 @@ void model_check(struct world *world, struct machine *machine)
         return;
     compare_numbers(world, machine);
     const struct model_seen *seen = &machine->compared;
-    bool same = seen->life == machine->life &&
-                seen->generation == node_kv_generation(machine->node);
+    bool same =
+        seen->life == machine->life && seen->generation == node_kv_generation(machine->node);
     if (!world->check.failed && (!same || machine->node->applied >= seen->applied + COMPARE_EVERY))
         compare(world, machine);
 }

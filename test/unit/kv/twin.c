@@ -92,7 +92,7 @@ static int by_key(const void *a, const void *b)
 
 /* In the order of keys. */
 size_t twin_list_range(const struct twin *twin, const struct kv_keys *keys, uint64_t revision,
-                         const struct twin_event **out)
+                       const struct twin_event **out)
 {
     size_t count = 0;
     for (size_t i = 0; i < twin->event_count; i++) {
@@ -125,8 +125,8 @@ static void add_lease(struct twin *twin, uint64_t id, uint64_t ttl_s)
     assert_true(at < TWIN_LEASES);
     for (; at > 0 && twin->leases[at - 1].id > id; at--)
         twin->leases[at] = twin->leases[at - 1];
-    twin->leases[at] = (struct twin_lease){
-        .id = id, .ttl_s = ttl_s, .term = twin->term, .birth = ++twin->births};
+    twin->leases[at] =
+        (struct twin_lease){.id = id, .ttl_s = ttl_s, .term = twin->term, .birth = ++twin->births};
 }
 
 static void drop_lease(struct twin *twin, uint64_t id)
@@ -515,16 +515,14 @@ static enum kv_status apply_ops(struct twin *twin, const struct kv_command *comm
                                 const struct kv_result *got)
 {
     bool is_batch = command->type == KV_COMMAND_BATCH;
-    struct kv_ticket ticket = {.term = term,
-                               .fingerprint = command->fingerprint,
-                               .status = KV_OK,
-                               .succeeded = is_batch};
+    struct kv_ticket ticket = {
+        .term = term, .fingerprint = command->fingerprint, .status = KV_OK, .succeeded = is_batch};
     uint64_t revision = twin->revision;
     for (size_t i = 0; i < command->op_count; i++) {
         bool succeeded;
-        enum kv_status status = apply_op(
-            twin, &command->ops[i], got != NULL && got->replies != NULL ? &got->replies[i] : NULL,
-            &succeeded);
+        enum kv_status status =
+            apply_op(twin, &command->ops[i],
+                     got != NULL && got->replies != NULL ? &got->replies[i] : NULL, &succeeded);
         if (is_batch)
             continue;
         ticket.status = status;
