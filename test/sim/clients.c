@@ -313,6 +313,7 @@ static void learn(struct world *world, unsigned number, struct history_op *op)
             check_fail(world, "a read was refused for want of room");
         op->dropped = true;
         return;
+    case 409: /* an alarm is raised: see holders.c */
     case 413:
     case 429:
     case 503:
