@@ -306,7 +306,6 @@ static void learn(struct world *world, unsigned number, struct history_op *op)
         else
             learn_write(world, client, op);
         return;
-    case 409: /* CORRUPT is raised */
     case 507:
         world->counts.no_room++;
         if (op->op.kind != LINEAR_PUT && op->op.kind != LINEAR_CAS && op->op.kind != LINEAR_DELETE)
