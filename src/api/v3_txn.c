@@ -259,6 +259,8 @@ static void tell_txn(struct api *api, struct v3_call *call)
     enum kv_status status = kv_command_check(&command);
     if (status == KV_OK)
         status = kv_read_txn(node_kv(api->node), &op, &reply);
+    api->ranges += op.txn.compare_count + reply.reply_count;
+    api->txns += op.txn.compare_count + reply.reply_count > 1 ? 1 : 0;
     if (status == KV_OK)
         answer_txn(api, call, &reply, reply.revision);
     else
@@ -288,7 +290,6 @@ void v3_handle_txn(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     const struct v3_txn_request *request = call->request;
     bool serializable = !node_is_damaged(api->node);
-    api->v3->counts.txns++;
     if (!is_read(request->success, request->success_count, &serializable) ||
         !is_read(request->failure, request->failure_count, &serializable))
         write_txn(api, call, now_ms);
