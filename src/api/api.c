@@ -42,6 +42,15 @@ void api_free(struct api *api)
     mem_free(api);
 }
 
+void api_refusal_response(struct api_response *out, const char *target, int status,
+                          const char *code, const char *text)
+{
+    if (api_target_is_v3(target))
+        v3_refusal_response(out, status, text);
+    else
+        api_error_response(out, status, code, text);
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 void api_handle(struct api *api, uint64_t token, const struct api_request *request, uint64_t now_ms)

@@ -149,6 +149,8 @@ struct api {
     struct api_streams streams;
     struct watch_hub *hub;
     struct v3 *v3; /* etcd's API (v3.h) */
+    uint64_t ranges; /* read without a command, for metrics */
+    uint64_t txns;   /* the same */
     struct api_events *events; /* events.c */
     size_t bulk_bytes;         /* of bodies that are worked off */
 };

@@ -273,11 +273,12 @@ static void respond_past(const struct kv *kv, struct kv_bytes key, uint64_t revi
 }
 
 /* Answers a GET from the store as it is now; age_ms UINT64_MAX: not known. */
-static void read_key(const struct api *api, const struct buf *key, uint64_t revision,
+static void read_key(struct api *api, const struct buf *key, uint64_t revision,
                      const struct api_conditions *conditions, struct api_response *out)
 {
     const struct kv *kv = node_kv(api->node);
     struct kv_item item;
+    api->ranges++;
     if (revision != 0)
         respond_past(kv, bytes_of(key), revision, conditions, out);
     else if (kv_get(kv, bytes_of(key), &item))

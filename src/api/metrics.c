@@ -46,17 +46,21 @@ static void put_server(struct buf *out, const struct node_status *status,
     put_label(out, "etcd_cluster_version", "cluster_version", "3.4");
 }
 
-static void put_store(struct buf *out, const struct kv *kv, const struct v3_counts *counts)
+static void put_store(struct buf *out, const struct api *api, const struct v3_counts *counts)
 {
+    const struct kv *kv = node_kv(api->node);
+    struct kv_done done = kv_done(kv);
     put(out, "etcd_mvcc_db_total_size_in_bytes", "gauge", "Memory of the store.",
         kv_memory_bytes(kv));
     put(out, "etcd_mvcc_db_total_size_in_use_in_bytes", "gauge", "Keys and values that are there.",
         kv_size_bytes(kv));
-    put(out, "etcd_mvcc_put_total", "counter", "Puts asked of this member.", counts->puts);
-    put(out, "etcd_mvcc_delete_total", "counter", "Deletions asked of this member.",
-        counts->deletes);
-    put(out, "etcd_mvcc_range_total", "counter", "Ranges asked of this member.", counts->ranges);
-    put(out, "etcd_mvcc_txn_total", "counter", "Transactions asked of this member.", counts->txns);
+    put(out, "etcd_mvcc_put_total", "counter", "Puts applied, of all members' clients.", done.puts);
+    put(out, "etcd_mvcc_delete_total", "counter", "Deletions applied, of all members' clients.",
+        done.deletes);
+    put(out, "etcd_mvcc_range_total", "counter", "Ranges applied, and read at this member.",
+        done.ranges + api->ranges);
+    put(out, "etcd_mvcc_txn_total", "counter", "What was more than one of these together.",
+        done.txns + api->txns);
     put(out, "etcd_debugging_mvcc_keys_total", "gauge", "Keys that are there.", kv_count(kv));
     put(out, "etcd_debugging_mvcc_events_total", "counter", "Events in the history so far.",
         kv_history_end(kv));
@@ -105,7 +109,7 @@ bool api_metrics_get(struct api *api, struct api_call *call, struct api_response
     struct v3_counts counts = v3_counts(api->v3);
     struct buf text = {0};
     put_server(&text, &status, &counts);
-    put_store(&text, node_kv(api->node), &counts);
+    put_store(&text, api, &counts);
     put_disk(&text, &status);
     if (api->limits.log_syncs != NULL)
         put_histogram(&text, "etcd_disk_wal_fsync_duration_seconds",

@@ -1,5 +1,6 @@
 /* GET /openapi.json: the table of routes in OpenAPI's form. */
 #include "api/internal.h"
+#include "api/schemas.h"
 #include "api/v3_route.h"
 
 #include <stdio.h>
@@ -46,12 +47,93 @@ static void put_params(struct api_json *json, const struct api_endpoint *endpoin
     api_json_close(json, ']');
 }
 
-static void put_content(struct api_json *json, const char *type)
+static void put_ref(struct api_json *json, const char *name, const char *schema, size_t len)
 {
+    char text[80];
+    (void)snprintf(text, sizeof text, "#/components/schemas/%.*s", (int)len, schema);
+    api_json_open(json, name, '{');
+    api_json_str(json, "$ref", text);
+    api_json_close(json, '}');
+}
+
+/* what: a content type, and behind a blank the schema, if it has one. */
+static void put_content(struct api_json *json, const char *what)
+{
+    char type[40];
+    size_t len = strcspn(what, " ");
+    (void)snprintf(type, sizeof type, "%.*s", (int)len, what);
     api_json_open(json, "content", '{');
     api_json_open(json, type, '{');
+    if (what[len] == ' ')
+        put_ref(json, "schema", what + len + 1, strlen(what + len + 1));
+    else
+        put_schema(json, "string");
     api_json_close(json, '}');
     api_json_close(json, '}');
+}
+
+static void put_type(struct api_json *json, const char *name, const char *type, size_t len)
+{
+    if (*type == '@') {
+        put_ref(json, name, type + 1, len - 1);
+        return;
+    }
+    api_json_open(json, name, '{');
+    if (*type == '[') {
+        api_json_str(json, "type", "array");
+        put_ref(json, "items", type + 1, len - 1);
+    } else if (*type != '*') {
+        api_json_str(json, "type", *type == 's' ? "string" : *type == 'i' ? "integer" : "boolean");
+    }
+    api_json_close(json, '}');
+}
+
+static void put_fields(struct api_json *json, const char *fields)
+{
+    const char *rest = strchr(fields, '*');
+    api_json_open(json, "properties", '{');
+    for (const char *at = fields; *at != '\0' && *at != '*';) {
+        char name[32];
+        size_t len = strcspn(at, ":");
+        size_t type_len = strcspn(at + len + 1, " ");
+        (void)snprintf(name, sizeof name, "%.*s", (int)len, at);
+        put_type(json, name, at + len + 1, type_len);
+        at += len + 1 + type_len;
+        at += *at == ' ' ? 1 : 0;
+    }
+    api_json_close(json, '}');
+    if (rest != NULL)
+        put_type(json, "additionalProperties", rest + 2, 1);
+}
+
+static void put_components(struct api_json *json)
+{
+    api_json_open(json, "components", '{');
+    api_json_open(json, "schemas", '{');
+    for (size_t i = 0; i < api_schema_count; i++) {
+        api_json_open(json, api_schemas[i].name, '{');
+        api_json_str(json, "type", "object");
+        put_fields(json, api_schemas[i].fields);
+        api_json_close(json, '}');
+    }
+    api_json_close(json, '}');
+    api_json_close(json, '}');
+}
+
+/* post_leases_id_keepalive */
+static void put_operation_id(struct api_json *json, const char *method, const char *path)
+{
+    struct buf id = {0};
+    buf_add(&id, method, strlen(method));
+    for (; *path != '\0'; path++) {
+        bool is_part = *path != '/' && *path != '{' && *path != '}';
+        if (is_part && (path[-1] == '/' || path[-1] == '{'))
+            buf_add_u8(&id, '_');
+        if (is_part)
+            buf_add_u8(&id, *path == '-' || *path == '.' ? '_' : (uint8_t)*path);
+    }
+    api_json_str(json, "operationId", buf_str(&id));
+    buf_deinit(&id);
 }
 
 static void put_answers(struct api_json *json, const struct api_endpoint *endpoint)
@@ -64,8 +146,9 @@ static void put_answers(struct api_json *json, const struct api_endpoint *endpoi
         put_content(json, endpoint->answer + 4);
     api_json_close(json, '}');
     api_json_open(json, "default", '{');
-    api_json_str(json, "description", "{\"error\":\"text\",\"code\":\"snake_case_word\"}");
-    put_content(json, "application/json");
+    api_json_str(json, "description", "refused, or failed");
+    put_content(json, strncmp(endpoint->path, "/v3/", 4) == 0 ? "application/json V3Error"
+                                                              : "application/json Error");
     api_json_close(json, '}');
     api_json_close(json, '}');
 }
@@ -78,6 +161,7 @@ static void put_endpoint(struct api_json *json, const struct api_endpoint *endpo
                                         [API_POST] = "post",
                                         [API_DELETE] = "delete"};
     api_json_open(json, names[endpoint->method], '{');
+    put_operation_id(json, names[endpoint->method], endpoint->path);
     api_json_str(json, "summary", endpoint->summary);
     put_params(json, endpoint);
     if (endpoint->body != NULL) {
@@ -110,8 +194,8 @@ static void put_v3(struct api_json *json)
             .path = path,
             .method = API_POST,
             .params = "",
-            .body = "application/json",
-            .answer = "200 application/json",
+            .body = "application/json V3",
+            .answer = "200 application/json V3",
             .summary = route->stream ? "As of etcd's gateway; the answer goes on, a message a line"
                                      : "As of etcd's gateway",
         };
@@ -144,6 +228,7 @@ bool api_openapi_get(struct api *api, struct api_call *call, struct api_response
     }
     put_v3(&json);
     api_json_close(&json, '}');
+    put_components(&json);
     api_json_close(&json, '}');
     api_respond_json(out, 200, &json);
     return true;

@@ -145,6 +145,7 @@ static void start(struct api *api, uint64_t token, const struct asked *asked, ui
     const struct kv *kv = node_kv(api->node);
     struct kv_keys keys = api_keys_view(&asked->keys);
     struct kv_cursor *cursor = NULL;
+    api->ranges++;
     enum kv_status status = kv_cursor_open(kv, &keys, asked->revision, asked->descending, &cursor);
     if (status != KV_OK) {
         api_respond_kv_status(out, status, kv);

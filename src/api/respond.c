@@ -1,6 +1,5 @@
 /* The forms of answers that all handlers share: headers, JSON, refusals, outcomes of the node. */
 #include "api/internal.h"
-#include "api/v3.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -78,15 +77,6 @@ void api_error_response(struct api_response *out, int status, const char *code, 
     api_respond_json(out, status, &json);
     if (status == 503 || status == 429)
         api_respond_header(out, "Retry-After", "1");
-}
-
-void api_refusal_response(struct api_response *out, const char *target, int status,
-                          const char *code, const char *text)
-{
-    if (api_target_is_v3(target))
-        v3_refusal_response(out, status, text);
-    else
-        api_error_response(out, status, code, text);
 }
 
 void api_respond_problem(struct api_response *out, const struct api_problem *problem)

@@ -35,10 +35,6 @@ bool v3_has_work(const struct v3 *v3); /* v3_walk_turn has */
 
 /* What GET /metrics tells of requests. */
 struct v3_counts {
-    uint64_t puts;
-    uint64_t deletes;
-    uint64_t ranges;
-    uint64_t txns;
     uint64_t failed; /* proposals that came to nothing */
     uint64_t pending;
     uint64_t leader_changes;

@@ -8,6 +8,7 @@ static void answer_range(struct api *api, struct v3_call *call)
 {
     const struct v3_range_request *request = call->request;
     struct kv_range range;
+    api->ranges++;
     v3_range_to_kv(request, &range);
     if (!v3_sorts_what_is_left(request) && v3_is_walked(node_kv(api->node), &range)) {
         v3_walk_begin(api, call, &range);
@@ -36,7 +37,6 @@ static void on_range(struct api *api, struct v3_call *call, const struct node_re
 void v3_handle_range(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     const struct v3_range_request *request = call->request;
-    api->v3->counts.ranges++;
     if (request->key.len == 0)
         v3_fail(api, call, V3_NO_KEY);
     else if (request->serializable && !node_is_damaged(api->node))
@@ -72,7 +72,6 @@ void v3_handle_put(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     struct kv_op op = {.type = KV_OP_PUT};
     enum v3_error error;
-    api->v3->counts.puts++;
     if (!v3_put_to_kv(call->request, &op.put, &error))
         v3_fail(api, call, error);
     else if (v3_check_size(api, call))
@@ -103,7 +102,6 @@ void v3_handle_delete_range(struct api *api, struct v3_call *call, uint64_t now_
     struct kv_op op = {
         .type = KV_OP_DELETE,
         .del = {.keys = v3_keys(request->key, request->range_end), .want_prev = request->prev_kv}};
-    api->v3->counts.deletes++;
     if (request->key.len == 0)
         v3_fail(api, call, V3_NO_KEY);
     else if (v3_check_size(api, call))

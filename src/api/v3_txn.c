@@ -66,23 +66,77 @@ static bool compare_to_kv(const struct v3_compare *from, struct kv_compare *out)
     return true;
 }
 
-static bool compares_to_kv(struct v3_arena *arena, const struct to_kv *task, enum v3_error *error)
+static void compares_to_kv(struct v3_arena *arena, const struct to_kv *task)
 {
     const struct v3_txn_request *from = task->from;
-    *error = V3_TOO_MANY_OPS;
-    if (from->compare_count > KV_TXN_OPS_MAX || from->success_count > KV_TXN_OPS_MAX ||
-        from->failure_count > KV_TXN_OPS_MAX)
-        return false;
     task->to->compares = v3_arena_alloc(arena, from->compare_count, sizeof *task->to->compares);
-    *error = V3_NO_KEY;
     for (size_t i = 0; i < from->compare_count; i++) {
-        if (from->compare[i].key.len == 0)
-            return false;
         if (compare_to_kv(&from->compare[i], &task->to->compares[task->to->compare_count]))
             task->to->compare_count++;
     }
+}
+
+/* ---- the first fault ------------------------------------------------------------------------- */
+
+struct place {
+    const struct v3_txn_request *txn;
+    size_t at; /* success, then failure */
+};
+
+static bool check_compares(const struct v3_txn_request *txn, enum v3_error *error)
+{
+    *error = V3_TOO_MANY_OPS;
+    if (txn->compare_count > KV_TXN_OPS_MAX || txn->success_count > KV_TXN_OPS_MAX ||
+        txn->failure_count > KV_TXN_OPS_MAX)
+        return false;
+    *error = V3_NO_KEY;
+    for (size_t i = 0; i < txn->compare_count; i++) {
+        if (txn->compare[i].key.len == 0)
+            return false;
+    }
     return true;
 }
+
+static bool check_op(const struct v3_request_op *op, enum v3_error *error)
+{
+    struct kv_put put;
+    *error = V3_NO_KEY;
+    if (op->request_range != NULL)
+        return op->request_range->key.len > 0;
+    if (op->request_put != NULL)
+        return v3_put_to_kv(op->request_put, &put, error);
+    if (op->request_delete_range != NULL)
+        return op->request_delete_range->key.len > 0;
+    *error = V3_KEY_NOT_FOUND; /* etcd's text for an operation without a kind */
+    return op->request_txn != NULL;
+}
+
+/* Of several faults etcd tells the first, in the order in which they are written. */
+static bool check_in_order(const struct v3_txn_request *request, enum v3_error *error)
+{
+    struct place stack[V3_DEPTH_MAX + 1] = {{request, 0}};
+    for (size_t depth = 1; depth > 0;) {
+        struct place *top = &stack[depth - 1];
+        const struct v3_txn_request *txn = top->txn;
+        if (top->at == 0 && !check_compares(txn, error))
+            return false;
+        size_t at = top->at++;
+        if (at == txn->success_count + txn->failure_count) {
+            depth--;
+            continue;
+        }
+        const struct v3_request_op *op =
+            at < txn->success_count ? &txn->success[at] : &txn->failure[at - txn->success_count];
+        if (!check_op(op, error))
+            return false;
+        if (op->request_txn != NULL && op->request_range == NULL && op->request_put == NULL &&
+            op->request_delete_range == NULL)
+            stack[depth++] = (struct place){op->request_txn, 0};
+    }
+    return true;
+}
+
+/* ---- its way to the node --------------------------------------------------------------------- */
 
 /* A nested transaction is put into *list. An operation without a kind stays KV_OP_NONE. */
 static bool op_to_kv(struct v3_arena *arena, const struct v3_request_op *from, struct kv_op *to,
@@ -123,14 +177,16 @@ static bool txn_to_kv(struct v3_arena *arena, const struct v3_txn_request *reque
                       struct kv_txn *out, enum v3_error *error)
 {
     struct to_kv top = {request, out, NULL};
-    struct to_kv *list = &top;
+    struct to_kv *list = check_in_order(request, error) ? &top : NULL;
+    if (list == NULL)
+        return false;
     while (list != NULL) {
         struct to_kv *task = list;
         list = task->next;
         task->to->success_count = task->from->success_count;
         task->to->failure_count = task->from->failure_count;
-        if (!compares_to_kv(arena, task, error) ||
-            !ops_to_kv(arena, task->from->success, task->from->success_count, &task->to->success,
+        compares_to_kv(arena, task);
+        if (!ops_to_kv(arena, task->from->success, task->from->success_count, &task->to->success,
                        &list, error) ||
             !ops_to_kv(arena, task->from->failure, task->from->failure_count, &task->to->failure,
                        &list, error))
@@ -259,6 +315,8 @@ static void tell_txn(struct api *api, struct v3_call *call)
     enum kv_status status = kv_command_check(&command);
     if (status == KV_OK)
         status = kv_read_txn(node_kv(api->node), &op, &reply);
+    api->ranges += op.txn.compare_count + reply.reply_count;
+    api->txns += op.txn.compare_count + reply.reply_count > 1 ? 1 : 0;
     if (status == KV_OK)
         answer_txn(api, call, &reply, reply.revision);
     else
@@ -288,7 +346,6 @@ void v3_handle_txn(struct api *api, struct v3_call *call, uint64_t now_ms)
 {
     const struct v3_txn_request *request = call->request;
     bool serializable = !node_is_damaged(api->node);
-    api->v3->counts.txns++;
     if (!is_read(request->success, request->success_count, &serializable) ||
         !is_read(request->failure, request->failure_count, &serializable))
         write_txn(api, call, now_ms);

@@ -130,8 +130,12 @@ static bool revoke(struct kv *kv, struct kv_work *work, struct kv_entry *lease, 
         struct kv_entry *newest = kv_newest(kv, kv_entry_key(entry), &path);
         ASSERT(newest == entry);
         kv_write_tombstone(kv, &path, newest, kv->revision + 1);
+        kv->done.deletes++;
+        work->lease_keys++;
         work->wrote = true;
     }
+    kv->done.txns += work->lease_keys > 1 ? 1 : 0;
+    work->lease_keys = 0;
     kv_lease_remove(kv, lease);
     return true;
 }

@@ -77,6 +77,14 @@ bool kv_is_applying(const struct kv *kv);
 uint64_t kv_revision(const struct kv *kv);
 uint64_t kv_compact_revision(const struct kv *kv); /* reads below it are refused; 0 = never */
 uint64_t kv_count(const struct kv *kv);            /* keys that are there */
+/* What this store has carried out since it was made. No part of its state: members differ. */
+struct kv_done {
+    uint64_t puts;
+    uint64_t deletes; /* operations; of a lease's end, keys */
+    uint64_t ranges;  /* of transactions, and their compares */
+    uint64_t txns;    /* times that several of these were done together */
+};
+struct kv_done kv_done(const struct kv *kv);
 uint64_t kv_size_bytes(const struct kv *kv);       /* keys and values of these */
 uint64_t kv_history_bytes(const struct kv *kv);    /* what compaction could free, about */
 uint64_t kv_memory_bytes(const struct kv *kv);     /* all that the store has allocated, about */

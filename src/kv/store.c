@@ -31,6 +31,11 @@ uint64_t kv_compact_revision(const struct kv *kv)
     return kv->compact_revision;
 }
 
+struct kv_done kv_done(const struct kv *kv)
+{
+    return kv->done;
+}
+
 uint64_t kv_count(const struct kv *kv)
 {
     return kv->work.is_under_way ? kv->work.shown.count : index_live(&kv->keys);

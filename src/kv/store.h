@@ -49,6 +49,7 @@ struct kv {
     uint64_t keys_sum; /* of the hashes of the newest versions of keys that are there */
     uint64_t leases_sum;
     uint64_t chain; /* of the hashes of all events */
+    struct kv_done done; /* for metrics only */
     struct kv_work work;
     struct kv_pile pile;
     struct kv *dropped; /* stores whose history and tickets are to be freed */

@@ -338,6 +338,29 @@ static enum kv_status check(struct kv *kv, const struct kv_plan *plan)
     return status;
 }
 
+/* As etcd counts: what was there before is a range, compares are a transaction of their own. */
+static void count(struct kv_done *done, const struct kv_plan *plan)
+{
+    struct kv_done now = {0};
+    uint64_t compares = 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct kv_op *op = plan->list[i].op;
+        bool is_put = op->type == KV_OP_PUT;
+        bool is_delete = op->type == KV_OP_DELETE;
+        bool looks = (is_put && (op->put.want_prev || op->put.keep_value || op->put.keep_lease)) ||
+                     (is_delete && op->del.want_prev);
+        now.puts += is_put ? 1 : 0;
+        now.deletes += is_delete ? 1 : 0;
+        now.ranges += looks || op->type == KV_OP_RANGE ? 1 : 0;
+        compares += op->type == KV_OP_TXN ? op->txn.compare_count : 0;
+    }
+    done->txns += now.puts + now.deletes + now.ranges > 1 ? 1 : 0;
+    done->txns += compares > 1 ? 1 : 0;
+    done->puts += now.puts;
+    done->deletes += now.deletes;
+    done->ranges += now.ranges + compares;
+}
+
 enum kv_status kv_op_begin(struct kv *kv, struct kv_op_work *work, const struct kv_op *op,
                            struct kv_reply *reply)
 {
@@ -347,7 +370,9 @@ enum kv_status kv_op_begin(struct kv *kv, struct kv_op_work *work, const struct 
     else
         work->plan = (struct kv_plan){.list = &work->single, .count = 1};
     enum kv_status status = check(kv, &work->plan);
-    if (status != KV_OK)
+    if (status == KV_OK)
+        count(&kv->done, &work->plan);
+    else
         kv_op_end(work);
     if (reply != NULL)
         *reply = (struct kv_reply){.type = op->type, .status = status, .revision = kv->revision};

@@ -50,6 +50,7 @@ struct kv_work {
     struct kv_result result;
     struct kv_op_work op; /* OP */
     size_t lease;         /* REVOKE, EXPIRE: of the command's, the one that is revoked now */
+    size_t lease_keys;    /* of it, deleted so far */
     size_t found;         /* ... and how many were there so far */
     bool wrote;
     struct { /* as it was before */

@@ -627,6 +627,83 @@ def test_unknown_and_misplaced_parameters_are_refused():
         assert n.request("POST", "/v3/kv/range?a=b", '{"key":"YQ=="}').status == 200
 
 
+def is_valid_openapi(described):
+    """What OpenAPI 3.0 asks of the parts that are used here."""
+    schemas = described["components"]["schemas"]
+    def check_schema(schema):
+        if "$ref" in schema:
+            assert set(schema) == {"$ref"} and schema["$ref"].rsplit("/", 1)[0] == "#/components/schemas"
+            assert schema["$ref"].rsplit("/", 1)[1] in schemas, schema
+            return
+        assert schema.get("type", "string") in ("string", "integer", "boolean", "array", "object"), schema
+        assert (schema.get("type") == "array") == ("items" in schema)
+        for part in [schema.get("items"), schema.get("additionalProperties"), *schema.get("properties", {}).values()]:
+            if part is not None:
+                check_schema(part)
+    for schema in schemas.values():
+        check_schema(schema)
+    assert set(described) == {"openapi", "info", "paths", "components"} and {"title", "version"} <= set(described["info"])
+    ids = []
+    for path, methods in described["paths"].items():
+        assert path.startswith("/") and set(methods) <= {"get", "head", "put", "post", "delete"}
+        for operation in methods.values():
+            ids.append(operation["operationId"])
+            assert ids[-1].replace("_", "").isalnum(), ids[-1]
+            parameters = operation["parameters"]
+            keys = [(p["name"], p["in"]) for p in parameters]
+            assert len(keys) == len(set(keys)) and all(p["in"] in ("path", "query", "header") for p in parameters)
+            assert not {"Accept", "Content-Type", "Authorization"} & {p["name"] for p in parameters}
+            in_path = [p["name"] for p in parameters if p["in"] == "path"]
+            assert in_path == [part[1:-1] for part in path.split("/") if part.startswith("{")]
+            assert all(p.get("required") is True for p in parameters if p["in"] == "path")
+            for content in [operation.get("requestBody", {"content": {}}), *operation["responses"].values()]:
+                for kind, value in content.get("content", {}).items():
+                    check_schema(value["schema"])
+                    assert "$ref" in value["schema"] or "json" not in kind, (path, kind)
+            assert all(r["description"] for r in operation["responses"].values())
+    assert len(ids) == len(set(ids)), "an operationId twice"
+    assert "Last-Event-ID" in [p["name"] for p in described["paths"]["/kv/"]["get"]["parameters"]]
+
+
+def fits(schemas, value, schema):
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rsplit("/", 1)[1]]
+    if not schema:  # anything
+        return
+    kinds = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
+    assert "type" not in schema or type(value) is kinds[schema["type"]], (value, schema)
+    for element in value if isinstance(value, list) else []:
+        fits(schemas, element, schema["items"])
+    for name, part in value.items() if isinstance(value, dict) and "type" in schema else []:
+        wanted = schema.get("properties", {}).get(name, schema.get("additionalProperties"))
+        assert wanted is not None, "%s is not in %s" % (name, schema)
+        fits(schemas, part, wanted)
+
+
+def test_openapi_is_valid_and_tells_the_form_of_bodies():
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        described = n.request("GET", "/openapi.json").json()
+        is_valid_openapi(described)
+        n.put("a", b"\xff", {"Idempotency-Key": "t"})
+        txn = {"if": [{"key": "a", "exists": True}], "then": [{"get": {"key": "a"}}, {"put": {"key": "b", "value": "1"}},
+               {"delete": {"prefix": "c"}}, {"txn": {"then": [{"get": {"key": "a", "limit": 1}}]}}], "else": []}
+        asked = [("get", p, None) for p, m in described["paths"].items() if "get" in m and "{" not in p and p not in ("/events", "/metrics")]
+        asked += [("post", "/txn", txn), ("post", "/leases", {"ttl": 60, "id": 17}), ("post", "/leases/{id}", None), ("get", "/leases/{id}", None),
+                  ("get", "/tx/{id}", None), ("post", "/leader", {"to": 1}), ("post", "/members", {"id": 1, "peer_url": "nonsense"}),
+                  ("post", "/kv/", {"key": "k", "value": "v"}), ("delete", "/kv/", None), ("get", "/kv/{key}", None)]
+        for method, path, body in asked:
+            operation = described["paths"][path][method]
+            if body is not None:
+                fits(described["components"]["schemas"], body, [*operation["requestBody"]["content"].values()][0]["schema"])
+            query = "?prefix=" if path == "/kv/" and method != "post" else "?revision=99" if path == "/kv/{key}" else ""
+            concrete = path.replace("/tx/{id}", "/tx/t").replace("{id}", "17").replace("{key}", "a") + query
+            r = n.request(method.upper(), concrete, body and json.dumps(body))
+            answer = operation["responses"].get(str(r.status), operation["responses"]["default"])
+            for row in lines(r):
+                fits(described["components"]["schemas"], row, [*answer["content"].values()][0]["schema"])
+
+
 def test_openapi_is_what_is_served():
     with Cluster(1) as c:
         n = c.start().nodes[1]

@@ -454,5 +454,47 @@ def test_metrics_have_etcds_names():
         assert 0 < counts[-1] == int(figures[name + "_count"]) and float(figures[name + "_sum"]) > 0, figures
 
 
+def test_metrics_count_what_is_applied():
+    def counts(node):
+        text = node.request("GET", "/metrics").body.decode()
+        figures = dict(line.rsplit(" ", 1) for line in text.split("\n") if line.startswith("etcd_mvcc_"))
+        return [int(figures["etcd_mvcc_%s_total" % name]) for name in ("put", "delete", "range", "txn")]
+    with Cluster() as c:
+        n, other = c.start().followers()
+        put_x, range_x = {"request_put": {"key": b64("x"), "value": b64("1")}}, {"request_range": {"key": b64("x")}}
+        compare = {"key": b64("x"), "target": "VERSION", "version": "0", "result": "GREATER"}
+        everything = {"key": b64("\0"), "range_end": b64("\0")}
+        good(n, "lease/grant", {"ID": "77", "TTL": "60"})
+        def leased():
+            for key in ("l1", "l2"):
+                put(n, key, "1", lease="77")
+        steps = (  # figures of etcd 3.4.23 where the request is one of its
+            ([1, 0, 0, 0], lambda: put(n, "x", "1")),
+            ([1, 0, 1, 1], lambda: put(n, "x", "1", prev_kv=True)),
+            ([0, 0, 1, 0], lambda: get(n, "x")),
+            ([0, 0, 1, 0], lambda: good(n, "kv/range", everything)),
+            ([0, 1, 0, 0], lambda: good(n, "kv/deleterange", {"key": b64("nn")})),
+            ([1, 0, 0, 0], lambda: good(n, "kv/txn", {"success": [put_x]})),
+            ([1, 0, 1, 0], lambda: good(n, "kv/txn", {"compare": [compare], "success": [put_x]})),
+            ([1, 0, 2, 1], lambda: good(n, "kv/txn", {"compare": [compare], "success": [put_x, range_x]})),
+            ([0, 0, 1, 0], lambda: good(n, "kv/txn", {"success": [range_x]})),
+            ([0, 0, 4, 1], lambda: good(n, "kv/txn", {"compare": [compare] * 2, "success": [range_x] * 2})),
+            ([2, 0, 0, 0], leased),
+            ([0, 2, 0, 1], lambda: good(n, "lease/revoke", {"ID": "77"})),
+            ([0, 1, 0, 0], lambda: good(n, "kv/deleterange", everything)),
+            ([1, 0, 0, 0], lambda: n.put("x", b"1")),
+            ([0, 0, 1, 0], lambda: n.get("kv/x")),
+            ([0, 0, 1, 0], lambda: n.request("GET", "/kv/?prefix=x")),
+            ([3, 0, 0, 0], lambda: n.request("POST", "/kv/", '{"key":"x","value":"1"}\n' * 3)),
+            ([0, 1, 0, 0], lambda: n.request("DELETE", "/kv/?prefix=x")),
+        )
+        for i, (wanted, step) in enumerate(steps):
+            before, elsewhere = counts(n), counts(other)
+            step()
+            other.get("x")  # it has applied it, then
+            assert [b - a for a, b in zip(before, counts(n))] == wanted, (i, before, counts(n), wanted)
+            assert counts(other)[0] - elsewhere[0] == wanted[0], "another member counts what it applies"
+
+
 if __name__ == "__main__":
     main(sys.modules[__name__])

@@ -83,6 +83,8 @@ static void test_v3_range_put_and_delete_answer_as_etcd(void **state)
     assert_string_equal(head.type, "application/json");
 }
 
+#define FAULTY "{'request_put':{'key':'YQ==','value':'eA==','ignore_value':true}}"
+
 static void test_v3_txn_answers_as_etcd(void **state)
 {
     (void)state;
@@ -140,6 +142,26 @@ static void test_v3_txn_answers_as_etcd(void **state)
         {"kv/txn", "{'success':[{'request_put':{'key':'YQ==','lease':5}}]}", 404,
          ERR("5", "etcdserver: requested lease not found")},
         {"kv/range", "{'key':'YQ=='}", 200, "{" H("3") "}"},
+    };
+    RUN(rows);
+}
+
+static void test_v3_txn_with_two_faults_tells_the_first(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"kv/txn",
+         "{'success':[{}],'failure':[" FAULTY "]}",
+         400, ERR("3", "etcdserver: key not found")},
+        {"kv/txn",
+         "{'success':[" FAULTY "],'failure':[{}]}",
+         400, ERR("3", "etcdserver: value is provided")},
+        {"kv/txn",
+         "{'success':[{'request_txn':{'success':[{}]}}],'failure':[" FAULTY "]}",
+         400, ERR("3", "etcdserver: key not found")},
+        {"kv/txn",
+         "{'success':[{'request_txn':{'failure':[" FAULTY "]}},{'request_range':{}}]}",
+         400, ERR("3", "etcdserver: value is provided")},
     };
     RUN(rows);
 }
@@ -573,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_v3_range_put_and_delete_answer_as_etcd),
         TEST(test_v3_txn_answers_as_etcd),
+        TEST(test_v3_txn_with_two_faults_tells_the_first),
         TEST(test_v3_txn_with_too_many_operations_is_refused),
         TEST(test_v3_size_is_that_of_protobuf),
         TEST(test_v3_large_range_answers_as_a_small_one),
