@@ -94,41 +94,42 @@ static bool is_blank(const char *line, size_t len)
     return len == 0 || line == NULL;
 }
 
-/* The next line without its end; NULL: no more. Owned by caller. */
-static char *next_line(struct evbuffer *body, size_t *len)
+/* The next line without its end; false: no more. */
+static bool next_line(struct evbuffer *body, struct buf *line)
 {
-    char *line = evbuffer_readln(body, len, EVBUFFER_EOL_LF);
+    size_t end_len = 0;
+    struct evbuffer_ptr end = evbuffer_search_eol(body, NULL, &end_len, EVBUFFER_EOL_LF);
     size_t rest = evbuffer_get_length(body);
-    if (line != NULL || rest == 0)
-        return line;
-    line = mem_calloc(rest + 1, 1); /* the last one has no end */
-    ASSERT(evbuffer_remove(body, line, rest) == (int)rest);
-    *len = rest;
-    return line;
+    size_t len = end.pos >= 0 ? (size_t)end.pos : rest; /* the last one may have no end */
+    buf_clear(line);
+    if (rest == 0)
+        return false;
+    ASSERT(len == 0 || evbuffer_remove(body, buf_reserve(line, len), len) == (int)len);
+    line->len = len;
+    ASSERT(end.pos < 0 || evbuffer_drain(body, end_len) == 0);
+    return true;
 }
 
 /* Fills command with the next batch. */
 static void read_batch(struct bulk *bulk, struct kv_command *command)
 {
     size_t bytes = 0;
-    char *line;
-    size_t len;
+    struct buf line = {0};
     *command = (struct kv_command){.type = KV_COMMAND_BATCH};
     command->ops = kv_command_alloc(command, BATCH_OPS, sizeof *command->ops);
     bulk->place_count = bulk->op_count = 0;
-    while (bulk->place_count < BATCH_OPS && bytes < BATCH_BYTES &&
-           (line = next_line(bulk->body, &len)) != NULL) {
-        bytes += len;
+    while (bulk->place_count < BATCH_OPS && bytes < BATCH_BYTES && next_line(bulk->body, &line)) {
+        bytes += line.len;
         bulk->line++;
-        if (!is_blank(line, len)) {
+        if (!is_blank(buf_str(&line), line.len)) {
             size_t at = bulk->place_count++;
-            bool good = read_line(bulk->api, line, len, command, &command->ops[bulk->op_count],
-                                  &bulk->problems[at]);
+            bool good = read_line(bulk->api, buf_str(&line), line.len, command,
+                                  &command->ops[bulk->op_count], &bulk->problems[at]);
             bulk->places[at] = good ? bulk->op_count++ : SIZE_MAX;
             bulk->lines[at] = bulk->line;
         }
-        mem_free(line);
     }
+    buf_deinit(&line);
     command->op_count = bulk->op_count;
 }
 

@@ -46,7 +46,7 @@ const struct api_endpoint api_endpoints[] = {
      "204", "Removes a key"},
     {"txn", NULL, API_POST, api_txn_handle, "/txn", "Idempotency-Key", JSON " Txn",
      "200 " JSON " TxnResult", "Conditions, and what is done if they hold or not, at one revision"},
-    {"tx", "{id}", API_GET, api_ticket_handle, "/tx/{id}", "", NULL, "200 " JSON " Ticket",
+    {"tx", "{*}", API_GET, api_ticket_handle, "/tx/{id}", "", NULL, "200 " JSON " Ticket",
      "Whether the write with this Idempotency-Key is committed"},
     {"leases", NULL, API_GET, api_leases_list, "/leases", "from limit", NULL, "200 " JSON " Leases",
      "Lists leases"},
@@ -110,7 +110,7 @@ const char *api_route_word(const char *word, size_t len)
     return NULL;
 }
 
-/* Whether the rest of a path is as the pattern says: "{x}" or "{x}/word". */
+/* Whether the rest of a path is as the pattern says: "{x}" or "{x}/word"; of "{*}" it is all. */
 static bool matches(const char *pattern, const struct api_target *target, const char **part,
                     size_t *part_len)
 {
@@ -124,7 +124,7 @@ static bool matches(const char *pattern, const struct api_target *target, const 
         return false;
     *part = rest;
     *part_len = len - tail_len;
-    return memchr(rest, '/', *part_len) == NULL;
+    return pattern[1] == '*' || memchr(rest, '/', *part_len) == NULL;
 }
 
 static bool is_at(const struct api_endpoint *endpoint, struct api_call *call)

@@ -203,7 +203,10 @@ static bool listen_http(struct server *server)
                                    .header_bytes = 3 * conf->limits.key_bytes + HEADER_ROOM,
                                    .body_bytes = conf->limits.body_bytes,
                                    .buffered_bytes = conf->limits.pending_bytes,
-                                   .connections = connection_limit(server)};
+                                   .connections = connection_limit(server),
+                                   .allow_origin = conf->http.allow_origin[0] != '\0'
+                                                       ? conf->http.allow_origin
+                                                       : NULL};
     server->http = http_server_new(server->base, server->api, &options, server->logger);
     struct buf why = {0};
     enum err err = http_server_listen(server->http, &conf->http.listen, &why);

@@ -277,16 +277,48 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     (void)evbuffer_drain(body, evbuffer_get_length(body));
 }
 
+/* What a browser wants to see before it shows an answer to a page of another origin (CORS). */
+static void allow_origin(const struct http_server *server, struct evhttp_request *request)
+{
+    if (server->options.allow_origin == NULL)
+        return;
+    add_header(request, "Access-Control-Allow-Origin", server->options.allow_origin);
+    add_header(request, "Access-Control-Expose-Headers", "*");
+}
+
+/* Its question before a request that a plain form could not make. */
+static bool is_preflight(const struct http_server *server, struct evhttp_request *request)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    return server->options.allow_origin != NULL &&
+           evhttp_request_get_command(request) == EVHTTP_REQ_OPTIONS &&
+           evhttp_find_header(headers, "Origin") != NULL &&
+           evhttp_find_header(headers, "Access-Control-Request-Method") != NULL;
+}
+
+static void answer_preflight(struct evhttp_request *request)
+{
+    struct api_response response = {.status = 204};
+    add_header(request, "Access-Control-Allow-Methods", "GET, HEAD, PUT, POST, DELETE");
+    add_header(request, "Access-Control-Allow-Headers",
+               "Accept, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID");
+    add_header(request, "Access-Control-Max-Age", "600");
+    send_response(request, &response, false);
+}
+
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct http_server *server = arg;
     struct http_conn *conn = http_conns_on_request(&server->conns, request);
     evhttp_request_set_on_complete_cb(request, on_complete, server);
     const char *why = conn->has_nul ? "a header has a NUL byte" : http_check_framing(request);
+    allow_origin(server, request);
     if (conn->refusal != NULL) /* found in the last bytes of the body */
         refuse(request, conn->refusal);
     else if (why != NULL)
         refuse(request, &(struct http_refusal){400, "bad_request", why});
+    else if (is_preflight(server, request))
+        answer_preflight(request);
     else
         hand_over(server, request);
 }

@@ -75,7 +75,7 @@ uint64_t kv_command_growth(const struct kv *kv, const struct kv_command *command
         if (event.op != NULL && event.op->type == KV_OP_PUT)
             bytes += put_growth(kv, &event.op->put);
         else if (event.op != NULL && event.op->type == KV_OP_GRANT)
-            bytes += kv_memory_of(0, 0);
+            bytes += kv_memory_of(0, sizeof(struct kv_birth));
     }
     return bytes;
 }

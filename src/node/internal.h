@@ -250,8 +250,9 @@ const char *room_refusal(const struct node *node, bool grows);
 const char *room_refusal_of_size(struct node *node, bool grows); /* for one alone */
 /* Is there room for a proposal now? Then it counts as taken. growth: as of kv_command_growth. */
 bool room_takes(struct node *node, size_t data_bytes, bool grows, uint64_t growth);
-/* The same for what comes from another member. False: it must not be stepped. */
-bool room_accepts(struct node *node, const struct floe_message *message);
+/* The same for what comes from another member. False: it must not be stepped. Of an append it may
+ * leave the first entries only. */
+bool room_accepts(struct node *node, struct floe_message *message);
 /* Has the disk said no just now? */
 bool room_was_refused(const struct node *node);
 /* Or is it about to? Then nothing is kept that need not be. */

@@ -302,10 +302,10 @@ static bool grows(const struct node *node, const struct floe_entry *entry, uint6
     return is_growth;
 }
 
-static struct load load_of(const struct floe_message *message)
+static struct load load_of(const struct floe_message *message, size_t entries)
 {
     struct load load = {0};
-    for (size_t i = 0; i < message->entry_count; i++)
+    for (size_t i = 0; i < entries; i++)
         load = load_with(load, floe_blob_size(message->entries[i].data));
     return load;
 }
@@ -313,14 +313,28 @@ static struct load load_of(const struct floe_message *message)
 static bool takes_proposal(struct node *node, const struct floe_message *message)
 {
     bool any_grows = false;
-    struct load load = load_of(message);
+    struct load load = load_of(message, message->entry_count);
     for (size_t i = 0; i < message->entry_count; i++)
         any_grows = grows(node, &message->entries[i], &load.growth) || any_grows;
     enum node_room keep = any_grows ? NODE_ROOM_NO_GROWTH : NODE_ROOM_NONE;
     return node->room.level < keep && take(node, load, keep);
 }
 
-bool room_accepts(struct node *node, const struct floe_message *message)
+/* Of entries that have no room together the first ones may have: as if no more had been sent. */
+static bool takes_append(struct node *node, struct floe_message *message)
+{
+    for (size_t count = message->entry_count; count > 0; count /= 2) {
+        struct load load = load_of(message, count);
+        load.growth = load.bytes; /* about: a follower has no choice (reserve.c) */
+        if (!take(node, load, NODE_ROOM_NONE))
+            continue;
+        message->entry_count = count;
+        return true;
+    }
+    return false;
+}
+
+bool room_accepts(struct node *node, struct floe_message *message)
 {
     if (room_is_mute(node))
         return false;
@@ -328,9 +342,7 @@ bool room_accepts(struct node *node, const struct floe_message *message)
         return true;
     if (message->type == FLOE_MSG_PROP)
         return takes_proposal(node, message);
-    struct load load = load_of(message);
-    load.growth = load.bytes; /* about: a follower has no choice (reserve.c) */
-    return message->type != FLOE_MSG_APP || take(node, load, NODE_ROOM_NONE);
+    return message->type != FLOE_MSG_APP || takes_append(node, message);
 }
 
 void room_on_logged(struct node *node)

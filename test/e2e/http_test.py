@@ -158,6 +158,8 @@ def test_idempotency_key_makes_a_retry_safe():
         assert again.status == 204 and again.headers["Idempotency-Replayed"] == "true"
         assert again.headers["ETag"] == first.headers["ETag"]
         assert other.get("a").body == b"2"
+        assert n.put("a", b"2", {"Idempotency-Key": "a/b c"}).status == 204
+        assert n.request("GET", "/tx/a%2Fb%20c").json()["state"] == "committed"
         known = other.request("GET", "/tx/order-17").json()
         assert known["state"] == "committed" and known["succeeded"] is True
         assert known["revision"] == int(first.headers["X-Floe-Revision"])
@@ -448,6 +450,25 @@ def test_slow_and_half_closed_readers_do_not_disturb_others():
 def test_fan_out_loses_and_reorders_nothing():
     import fanout
     fanout.run(60, 1000, 1, report=lambda text: print("    " + text))
+
+
+def test_pages_of_another_origin_may_read_if_it_is_allowed():
+    ask = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        assert n.put("a", b"1").headers["Access-Control-Allow-Origin"] is None
+        assert n.request("OPTIONS", "/kv/a", headers=ask).headers["Access-Control-Allow-Origin"] is None
+    with Cluster(1, extra={"http": {"allow_origin": '"https://app.example"'}}) as c:
+        n = c.start().nodes[1]
+        for r in (n.put("a", b"1"), n.request("GET", "/none"), n.request("POST", "/v3/kv/range", "{")):
+            assert r.headers["Access-Control-Allow-Origin"] == "https://app.example"
+            assert r.headers["Access-Control-Expose-Headers"] == "*"
+        before = n.request("OPTIONS", "/kv/a", headers=ask)
+        assert before.status == 204 and "PUT" in before.headers["Access-Control-Allow-Methods"]
+        assert "Idempotency-Key" in before.headers["Access-Control-Allow-Headers"]
+        w = Watch(n, "/kv/a?watch")
+        assert w.response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        w.close()
 
 
 def test_watch_of_http_1_0_and_of_a_stopping_server():

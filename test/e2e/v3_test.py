@@ -363,7 +363,12 @@ def test_13_members_and_their_urls_come_and_go():
     with Cluster(3) as c:
         c.start()
         n = c.followers()[0]
-        members = good(n, "cluster/member/list")["members"]
+
+        def listed():
+            found = good(n, "cluster/member/list")["members"]
+            return found if all("clientURLs" in m for m in found) else None  # each tells its own when it connects
+
+        members = wait_for("every member's URLs", listed, 10)
         assert [m["ID"] for m in members] == ["1", "2", "3"]
         for m in members:
             node = c.nodes[int(m["ID"])]

@@ -306,13 +306,13 @@ static void learn(struct world *world, unsigned number, struct history_op *op)
         else
             learn_write(world, client, op);
         return;
-    case 409: /* CORRUPT is raised */
     case 507:
         world->counts.no_room++;
         if (op->op.kind != LINEAR_PUT && op->op.kind != LINEAR_CAS && op->op.kind != LINEAR_DELETE)
             check_fail(world, "a read was refused for want of room");
         op->dropped = true;
         return;
+    case 409: /* an alarm is raised: see holders.c */
     case 413:
     case 429:
     case 503:

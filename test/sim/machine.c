@@ -290,6 +290,17 @@ static void maybe_end(struct machine *machine)
 
 /* ---- a turn ---------------------------------------------------------------------------------- */
 
+/* Answers that go on: listings, whose last chunk ends them. */
+static void take_chunks(struct machine *machine)
+{
+    struct api_chunk chunk;
+    while (api_next_chunk(machine->api, &chunk, machine_now_ms(machine))) {
+        mixers_chunk(machine->world, &chunk);
+        if (chunk.data != NULL)
+            evbuffer_free(chunk.data);
+    }
+}
+
 static void answer_clients(struct machine *machine)
 {
     struct world *world = machine->world;
@@ -297,9 +308,12 @@ static void answer_clients(struct machine *machine)
     struct api_response response;
     holders_take(world, machine);
     while (api_next_response(machine->api, &response, machine_now_ms(machine))) {
-        clients_answered(world, &response, at_us);
+        if (!mixers_answered(world, &response))
+            clients_answered(world, &response, at_us);
         api_response_deinit(&response);
     }
+    if (world->mixers.on)
+        take_chunks(machine);
 }
 
 static void plan_next_turn(struct machine *machine)
@@ -312,6 +326,10 @@ static void plan_next_turn(struct machine *machine)
         machine_wake(machine, soon_us);
     uint64_t next_us = when_us(machine, node_next_deadline_ms(machine->node));
     machine_wake(machine, next_us > soon_us ? next_us : soon_us);
+    if (machine->world->mixers.on) {
+        uint64_t chunk_us = when_us(machine, api_next_deadline_ms(machine->api));
+        machine_wake(machine, chunk_us > soon_us ? chunk_us : soon_us);
+    }
     uint64_t sync_us = disk_next_sync_us(machine->disk);
     if (sync_us != SIM_NEVER)
         machine_wake(machine, sync_us > soon_us ? sync_us : soon_us);
@@ -335,6 +353,7 @@ void machine_turn(struct machine *machine)
     if (waited_us > 0)
         machine->free_us = world->now_us + waited_us;
     check_turn(world, machine);
+    model_check(world, machine);
     events_check(world, machine);
     holders_check(world, machine);
     answer_clients(machine);

@@ -181,7 +181,7 @@ static void draw_disks(struct plan *plan, struct prng *prng)
     uint64_t segment = plan->log_segment_bytes != 0 ? plan->log_segment_bytes : 4u << 20;
     uint64_t unit = segment / 2 < 1u << 20 ? segment / 2 : 1u << 20;
     plan->disk_bytes = 2 * segment + unit * PICK(prng, 8, 12, 20, 40) +
-                       (uint64_t)plan->value_bytes_max * PICK(prng, 6, 10, 20);
+                       (uint64_t)plan->value_bytes_max * PICK(prng, 12, 16, 24);
 }
 
 void plan_draw(struct plan *plan, uint64_t seed)

@@ -87,6 +87,13 @@ static void add_counts(const struct counts *one)
     total.checkpoints += one->checkpoints;
     total.pairs += one->pairs;
     total.alarms += one->alarms;
+    total.mixed += one->mixed;
+    total.listed += one->listed;
+    total.acknowledged += one->acknowledged;
+    total.models += one->models;
+    total.models_lost += one->models_lost;
+    total.modelled += one->modelled;
+    total.compared += one->compared;
     total.watched += one->watched;
     total.watch_jumps += one->watch_jumps;
     total.rollbacks_seen += one->rollbacks_seen;
@@ -155,14 +162,18 @@ static void report(uint64_t seeds, uint64_t failed)
                  total.leases_granted, total.leases_renewed, total.leases_ended,
                  total.leases_revoked, total.checkpoints, total.watched, total.watch_jumps);
     (void)printf("alarms %" PRIu64 ", answers about two keys %" PRIu64
-                 ", rollbacks noticed %" PRIu64
-                 ", most that a member had allocated %" PRIu64 " KiB\n",
+                 ", rollbacks noticed %" PRIu64 ", most that a member had allocated %" PRIu64
+                 " KiB\n",
                  total.alarms, total.pairs, total.rollbacks_seen, total.memory_max / 1024);
-    (void)printf("requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64
-                 ", without room %" PRIu64 ", unknown %" PRIu64
-                 "; histories too complex to judge %" PRIu64 "\nfaults:",
-                 total.requests, total.known, total.refused, total.no_room, total.unknown,
-                 total_complex);
+    (void)printf("models of the store %" PRIu64 " (lost %" PRIu64 "): commands %" PRIu64
+                 ", comparisons %" PRIu64 "; richer requests answered %" PRIu64 ", done %" PRIu64
+                 ", listed %" PRIu64 "\n",
+                 total.models, total.models_lost, total.modelled, total.compared, total.mixed,
+                 total.acknowledged, total.listed);
+    (void)printf(
+        "requests %" PRIu64 ": answered %" PRIu64 ", refused %" PRIu64 ", without room %" PRIu64
+        ", unknown %" PRIu64 "; histories too complex to judge %" PRIu64 "\nfaults:",
+        total.requests, total.known, total.refused, total.no_room, total.unknown, total_complex);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         (void)printf(" %s %" PRIu64, fault_name((enum fault)i), total.faults[i]);
     (void)printf("\n%" PRIu64 " passed, %" PRIu64 " failed\n", seeds - failed, failed);

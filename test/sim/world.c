@@ -44,6 +44,8 @@ static void world_init(struct world *world, uint64_t seed, bool show)
         machine_restart_in(&world->machine[i], world_below(world, 500000));
     clients_start(world);
     holders_start(world);
+    model_start(world);
+    mixers_start(world);
     pairs_start(world);
     faults_start(world);
 }
@@ -62,6 +64,8 @@ void world_deinit(struct world *world)
     clients_deinit(&world->clients);
     pairs_deinit(&world->pairs);
     events_deinit(&world->events);
+    mixers_deinit(&world->mixers);
+    model_deinit(&world->model);
     check_deinit(&world->check);
     queue_deinit(&world->queue);
 }
@@ -111,6 +115,7 @@ static void dispatch(struct world *world, const struct event *event)
     case EVENT_RESPONSE: clients_response(world, event->a, event->b); return;
     case EVENT_PAIR: pairs_event(world, event->a, event->b); return;
     case EVENT_HOLDER: holders_event(world, event->a, event->b); return;
+    case EVENT_MIXER: mixers_event(world, event->a, event->b); return;
     case EVENT_OPERATOR: operator_event(world); return;
     case EVENT_RESTORE: operator_restore(world, event->a, event->b); return;
     case EVENT_TRANSFER: operator_transfer(world, event->a, event->b); return;
@@ -174,6 +179,10 @@ bool world_run(struct world *world, uint64_t seed, bool show)
             check_fail(world, "leases that nobody renews are still there after %u s",
                        PROGRESS_US / 1000000);
     }
+    if (!world->check.failed)
+        model_check_all(world);
+    if (!world->check.failed)
+        mixers_check(world);
     if (!world->check.failed)
         check_history(world);
     world->counts.virtual_us = world->now_us;

@@ -12,6 +12,8 @@
 #include "disk.h"
 #include "events.h"
 #include "holders.h"
+#include "mixers.h"
+#include "model.h"
 #include "net.h"
 #include "node/node.h"
 #include "pairs.h"
@@ -55,6 +57,7 @@ struct machine {
     struct promise promise; /* of all its lives */
     struct watcher watcher;
     struct holders_seen leases_seen;
+    struct model_seen compared;
     char address[16];
     char name[16];
 };
@@ -68,8 +71,10 @@ struct counts {
     uint64_t pairs;  /* answers about two keys */
     uint64_t alarms; /* raised or lifted */
     uint64_t watched, watch_jumps;
-    uint64_t memory_max; /* of any member, bytes */
-    uint64_t rollbacks_seen; /* by the member itself */
+    uint64_t mixed, acknowledged, listed;             /* richer requests */
+    uint64_t models, models_lost, modelled, compared; /* by a model of the store */
+    uint64_t memory_max;                              /* of any member, bytes */
+    uint64_t rollbacks_seen;                          /* by the member itself */
     uint64_t virtual_us;
 };
 
@@ -86,6 +91,8 @@ struct world {
     struct holders holders;
     struct pairs pairs;
     struct events events;
+    struct model model;
+    struct mixers mixers;
     struct check check;
     struct counts counts;
     uint64_t partition; /* number of the newest */

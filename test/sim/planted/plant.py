@@ -17,7 +17,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "../../..")
 FLOORS = ["base", "raft", "codec", "kv", "storage", "peer", "node", "api"]
-FLAGS = ["-std=gnu11", "-O2", "-g", "-w", "-D_GNU_SOURCE"]
+FLAGS = ["-std=gnu11", "-O2", "-g", "-w", "-D_GNU_SOURCE", "-DTWIN_IN_SIMULATOR"]
 HANGS_S = 60  # of the processor's time: so long no seed takes
 LIBRARIES = ["libevent", "msgpack", "jansson", "libxxhash"]
 sys.path.insert(0, HERE)
@@ -74,6 +74,7 @@ class Workshop:
         tests = os.path.join(ROOT, "test/sim")
         sources += [os.path.join(tests, name) for name in sorted(os.listdir(tests))
                     if name.endswith(".c") and name not in ("linear_test.c", "linear_main.c", "linear_twin.c")]
+        sources += [os.path.join(ROOT, "test/unit/kv", name) for name in ("twin.c", "twin_check.c")]
         running = []
         for source in sources:
             if len(running) == 2:

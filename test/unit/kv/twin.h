@@ -1,5 +1,6 @@
 /* The slow, obviously right twin of the store: lists that are searched from one end to the other,
- * nothing is ever freed or compacted. For tests only. */
+ * nothing is ever freed or compacted. Of values of TWIN_VALUE bytes and more only a sum is kept:
+ * these are equal or not, nothing else. For tests only. */
 #ifndef TEST_KV_TWIN_H
 #define TEST_KV_TWIN_H
 
@@ -8,7 +9,7 @@
 #define TWIN_EVENTS 20000
 #define TWIN_LEASES 64
 #define TWIN_TICKETS 512
-#define TWIN_KEY 8
+#define TWIN_KEY 24
 #define TWIN_VALUE 12
 
 struct twin_event {
@@ -29,7 +30,7 @@ struct twin_lease {
 };
 
 struct twin_ticket {
-    char text[16];
+    char text[TWIN_KEY];
     struct kv_ticket is;
 };
 
@@ -56,6 +57,9 @@ void twin_free(struct twin *twin);
  * replies are NULL if nobody asked for them. */
 void twin_apply(struct twin *twin, const struct kv_command *command, uint64_t term,
                 const struct kv_result *got);
+/* The same without a store: what it comes to, and the revision that is told. */
+enum kv_status twin_do(struct twin *twin, const struct kv_command *command, uint64_t term,
+                       const struct kv_result *got, uint64_t *revision);
 /* The event that is a key's state at a revision; NULL: not there. */
 const struct twin_event *twin_at(const struct twin *twin, const char *key, uint64_t revision);
 /* The state of the n-th key of all that were there at a revision; NULL: there were fewer. */
