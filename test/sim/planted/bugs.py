@@ -203,8 +203,8 @@ BUGS = [
      ("kv/txn.c", "    if (work->wrote)\n        kv->revision++;", "    kv->revision++;")),
     ("compaction frees the version that its revision still shows",
      ("kv/tidy.c", "    cut_chain(kv, entry);\n    drop",
-      "    cut_chain(kv, entry);\n    if (kv->history.first < kv->history.end && !has_freed_events(kv))\n"
-      "        cut_chain(kv, history_at(&kv->history, kv->history.first));\n    drop")),
+      "    cut_chain(kv, entry);\n    if (kv->history.first + 1 < kv->history.end && !has_freed_events(kv))\n"
+      "        cut_chain(kv, history_at(&kv->history, kv->history.first + 1));\n    drop")),
     ("compaction goes one revision further than it was told to",
      ("kv/apply.c", "    kv->compact_revision = revision;\n    return KV_OK;",
       "    kv->compact_revision = revision < kv->revision ? revision + 1 : revision;\n    return KV_OK;")),
