@@ -20,15 +20,6 @@ struct api *api_new(struct node *node, const struct api_limits *limits, const st
     return api;
 }
 
-static struct api_response take_ready(struct api *api)
-{
-    struct api_queued *first = STAILQ_FIRST(&api->ready);
-    struct api_response response = first->response;
-    STAILQ_REMOVE_HEAD(&api->ready, next);
-    mem_free(first);
-    return response;
-}
-
 void api_free(struct api *api)
 {
     if (api == NULL)
@@ -38,7 +29,7 @@ void api_free(struct api *api)
     v3_free(api);
     watch_hub_free(api->hub);
     while (!STAILQ_EMPTY(&api->ready)) {
-        struct api_response response = take_ready(api);
+        struct api_response response = api_take_response(api);
         api_response_deinit(&response);
     }
     struct api_pending *pending;
@@ -52,13 +43,6 @@ void api_free(struct api *api)
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
-
-void api_queue_response(struct api *api, const struct api_response *response)
-{
-    struct api_queued *queued = mem_calloc(1, sizeof *queued);
-    queued->response = *response;
-    STAILQ_INSERT_TAIL(&api->ready, queued, next);
-}
 
 void api_handle(struct api *api, uint64_t token, const struct api_request *request, uint64_t now_ms)
 {
@@ -77,7 +61,8 @@ void api_handle(struct api *api, uint64_t token, const struct api_request *reque
     } else if (request->method >= API_OPTIONS) { /* OPTIONS *, CONNECT host:port */
         api_respond_method(&response, "GET, HEAD, PUT, POST, DELETE");
     } else {
-        api_respond_problem(&response, &problem);
+        api_refusal_response(&response, request->target, problem.status, problem.code,
+                             problem.text);
     }
     if (answered)
         api_queue_response(api, &response);
@@ -106,7 +91,7 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
 {
     v3_turn(api, now_ms);
     if (!STAILQ_EMPTY(&api->ready)) {
-        *out = take_ready(api);
+        *out = api_take_response(api);
         return true;
     }
     struct node_result result;
@@ -115,7 +100,7 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
         if (v3_result(api, &result, now_ms)) {
             answered = !STAILQ_EMPTY(&api->ready);
             if (answered)
-                *out = take_ready(api);
+                *out = api_take_response(api);
             continue;
         }
         struct api_pending *pending = NULL;
@@ -127,7 +112,7 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
         answered = pending->done(api, pending, &result, out);
         if (!answered && !STAILQ_EMPTY(&api->ready)) { /* asked again, and refused at once */
             answered = true;
-            *out = take_ready(api);
+            *out = api_take_response(api);
         }
         api_pending_free(pending);
         kv_result_deinit(&result.kv);
@@ -136,7 +121,29 @@ bool api_next_response(struct api *api, struct api_response *out, uint64_t now_m
         v3_walk_turn(api);
         answered = !STAILQ_EMPTY(&api->ready);
         if (answered)
-            *out = take_ready(api);
+            *out = api_take_response(api);
     }
     return answered;
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms)
+{
+    watch_turn(api->hub, now_ms);
+    api_events_turn(api, now_ms);
+    return api_streams_next(api, out, now_ms);
+}
+
+static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+uint64_t api_next_deadline_ms(const struct api *api)
+{
+    if (v3_has_work(api->v3))
+        return 0;
+    uint64_t sources_ms = earlier(watch_deadline_ms(api->hub), api_events_deadline_ms(api));
+    return earlier(api_streams_deadline_ms(api), sources_ms);
 }

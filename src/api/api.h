@@ -12,6 +12,13 @@
 
 struct api;
 
+/* The longest turn of the loop since the start: by the clock, and by the processor's time, in which
+ * waiting for the disk, or for the processor, is not. */
+struct api_turns {
+    uint64_t longest_us;
+    uint64_t longest_busy_us;
+};
+
 struct api_limits {
     size_t key_bytes;
     size_t value_bytes;
@@ -27,7 +34,7 @@ struct api_limits {
     uint64_t history_bytes;
     size_t stream_bytes; /* that may wait for the clients of all streams together; 0: 16 MiB */
     const struct histogram *turns; /* of the loop, how long they took; likewise */
-    const uint64_t *turn_longest_us;
+    const struct api_turns *turns_longest;
     const struct histogram *log_syncs; /* how long they took; borrowed until api_free; NULL: none */
 };
 
@@ -113,5 +120,9 @@ uint64_t api_next_deadline_ms(const struct api *api);
 /* An error answer in our form, for refusals that the HTTP server itself makes (413, 400 ...).
  * Fills *out but the token. */
 void api_error_response(struct api_response *out, int status, const char *code, const char *text);
+/* The same in the form of the API that the target belongs to: etcd's under /v3. Nothing but its
+ * first segment counts. */
+void api_refusal_response(struct api_response *out, const char *target, int status,
+                          const char *code, const char *text);
 
 #endif

@@ -51,8 +51,10 @@ struct api_target {
 /* false: *problem says why; *out need not be given back then. */
 bool api_target_parse(const char *target, struct api_target *out, struct api_problem *problem);
 void api_target_deinit(struct api_target *target);
+/* Whether it is a path of etcd's. */
+bool api_target_is_v3(const char *target);
 bool api_percent_decode(const char *text, size_t len, struct buf *out);
-/* ?consistency=stale. Parameters that we do not know are ignored. */
+/* ?consistency=stale. Which parameters a route knows is not looked at here. */
 bool api_target_is_stale(const char *query, bool *stale, struct api_problem *problem);
 
 /* ---- conditions (condition.c) ---------------------------------------------------------------- */
@@ -83,6 +85,8 @@ bool api_tag_matches(const struct api_tag *tag, uint64_t mod_revision);
 
 __attribute__((format(printf, 3, 4))) void
 api_respond_header(struct api_response *out, const char *name, const char *format, ...);
+/* The text becomes the body. Moved. */
+void api_respond_text(struct api_response *out, struct buf *text);
 /* Takes the text out of json. */
 void api_respond_json(struct api_response *out, int status, struct api_json *json);
 void api_respond_problem(struct api_response *out, const struct api_problem *problem);
@@ -170,6 +174,8 @@ void api_write(struct api *api, uint64_t token, const struct kv_command *command
 enum kv_alarm_kind api_forbidden_by(const struct api *api, const struct kv_command *command);
 /* Puts an answer into the queue. Moved. */
 void api_queue_response(struct api *api, const struct api_response *response);
+/* The first of the queue, which is not empty. Owned by caller. */
+struct api_response api_take_response(struct api *api);
 
 /* ---- handlers: true if *out is the answer, false if it will come from the node ----------------
  */
@@ -181,6 +187,7 @@ bool api_value_check(const struct api *api, size_t len, struct api_problem *prob
 /* range.c: GET and DELETE of /kv/?prefix= */
 bool api_range_handle(struct api *api, struct api_call *call, struct api_response *out);
 bool api_range_delete(struct api *api, struct api_call *call, struct api_response *out);
+/* item.c */
 bool api_accepts_lines(const struct api_request *request); /* NDJSON */
 void api_put_item(struct api_json *json, const struct kv_item *item, bool keys_only);
 /* watch_rest.c: GET with ?watch. *keys is moved. */
@@ -253,13 +260,24 @@ struct api_endpoint {
     enum api_method method;
     bool (*handle)(struct api *api, struct api_call *call, struct api_response *out);
     const char *path;   /* as OpenAPI writes it */
-    const char *params; /* query parameters and headers, parted by blanks; "" */
+    const char *params; /* query parameters and headers, parted by blanks: api_params_next; "*":
+                         * any query, which is not looked at */
     const char *body;   /* content type of the request's body; NULL: none */
     const char *answer; /* status and content type of a good answer: "200 application/json" */
     const char *summary;
 };
 extern const struct api_endpoint api_endpoints[];
 extern const size_t api_endpoint_count;
+/* One of them. Headers begin with a capital letter; "+x" goes only together with watch, "-x" only
+ * without. */
+struct api_param_word {
+    const char *name;
+    size_t len;
+    bool is_header;
+    enum { API_PARAM_ALWAYS, API_PARAM_WITH_WATCH, API_PARAM_WITHOUT_WATCH } when;
+};
+/* From where to go on; NULL: there is none, and *out stays as it is. */
+const char *api_params_next(const char *params, struct api_param_word *out);
 bool api_routes_handle(struct api *api, struct api_call *call, struct api_response *out);
 /* The word as it stands in the table, or NULL; not for "kv". */
 const char *api_route_word(const char *word, size_t len);

@@ -114,7 +114,9 @@ bool api_metrics_get(struct api *api, struct api_call *call, struct api_response
         put_histogram(&text, "floe_turn_duration_seconds", "How long turns of the loop took.",
                       api->limits.turns);
         put(&text, "floe_turn_longest_us", "gauge", "The longest turn since the start.",
-            *api->limits.turn_longest_us);
+            api->limits.turns_longest->longest_us);
+        put(&text, "floe_turn_longest_busy_us", "gauge", "The same in time of the processor.",
+            api->limits.turns_longest->longest_busy_us);
     }
     node_status_deinit(&status);
     out->status = 200;

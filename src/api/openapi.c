@@ -12,33 +12,37 @@ static void put_schema(struct api_json *json, const char *type)
     api_json_close(json, '}');
 }
 
-static void put_param(struct api_json *json, const char *name, size_t len, const char *in)
+static void put_param(struct api_json *json, const struct api_param_word *word, const char *in)
 {
     char text[64];
-    memcpy(text, name, len);
-    text[len] = '\0';
+    memcpy(text, word->name, word->len);
+    text[word->len] = '\0';
     api_json_open(json, NULL, '{');
     api_json_str(json, "name", text);
     api_json_str(json, "in", in);
+    if (word->when != API_PARAM_ALWAYS)
+        api_json_str(json, "description",
+                     word->when == API_PARAM_WITH_WATCH ? "only together with watch"
+                                                        : "not together with watch");
     if (strcmp(in, "path") == 0)
         api_json_bool(json, "required", true);
     put_schema(json, "string");
     api_json_close(json, '}');
 }
 
-/* Headers begin with a capital letter. */
 static void put_params(struct api_json *json, const struct api_endpoint *endpoint)
 {
     const char *open = strchr(endpoint->path, '{');
+    const char *params = strcmp(endpoint->params, "*") == 0 ? "" : endpoint->params;
+    struct api_param_word word = {.when = API_PARAM_ALWAYS};
     api_json_open(json, "parameters", '[');
-    if (open != NULL)
-        put_param(json, open + 1, (size_t)(strchr(open, '}') - open) - 1, "path");
-    for (const char *at = endpoint->params; *at != '\0';) {
-        size_t len = strcspn(at, " ");
-        if (len > 0)
-            put_param(json, at, len, *at >= 'A' && *at <= 'Z' ? "header" : "query");
-        at += len + (at[len] == ' ' ? 1 : 0);
+    if (open != NULL) {
+        word.name = open + 1;
+        word.len = strcspn(open + 1, "}");
+        put_param(json, &word, "path");
     }
+    while ((params = api_params_next(params, &word)) != NULL)
+        put_param(json, &word, word.is_header ? "header" : "query");
     api_json_close(json, ']');
 }
 

@@ -1,11 +1,15 @@
 /* The forms of answers that all handlers share: headers, JSON, refusals, outcomes of the node. */
 #include "api/internal.h"
+#include "api/v3.h"
 #include "base/assert.h"
+#include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#define LONG_BYTES (64U << 10)
 
 bool api_problem_set(struct api_problem *problem, int status, const char *code, const char *format,
                      ...)
@@ -32,17 +36,34 @@ void api_respond_header(struct api_response *out, const char *name, const char *
     out->headers[out->header_count++].name = name;
 }
 
+static void free_text(const void *data, size_t len, void *text)
+{
+    (void)data, (void)len;
+    mem_free(text);
+}
+
+/* What is long is not copied. */
+void api_respond_text(struct api_response *out, struct buf *text)
+{
+    ASSERT(out->body == NULL);
+    out->body = evbuffer_new();
+    ASSERT_MSG(out->body != NULL, "out of memory");
+    if (text->len < LONG_BYTES) {
+        ASSERT(evbuffer_add(out->body, text->data, text->len) == 0);
+        buf_deinit(text);
+        return;
+    }
+    ASSERT(evbuffer_add_reference(out->body, text->data, text->len, free_text, text->data) == 0);
+    *text = (struct buf){0};
+}
+
 void api_respond_json(struct api_response *out, int status, struct api_json *json)
 {
     out->status = status;
     api_respond_header(out, "Content-Type", "application/json");
     api_respond_header(out, "X-Content-Type-Options", "nosniff");
     buf_add_u8(&json->text, '\n');
-    ASSERT(out->body == NULL);
-    out->body = evbuffer_new();
-    ASSERT_MSG(out->body != NULL, "out of memory");
-    ASSERT(evbuffer_add(out->body, json->text.data, json->text.len) == 0);
-    buf_deinit(&json->text);
+    api_respond_text(out, &json->text);
 }
 
 void api_error_response(struct api_response *out, int status, const char *code, const char *text)
@@ -57,6 +78,15 @@ void api_error_response(struct api_response *out, int status, const char *code, 
     api_respond_json(out, status, &json);
     if (status == 503 || status == 429)
         api_respond_header(out, "Retry-After", "1");
+}
+
+void api_refusal_response(struct api_response *out, const char *target, int status,
+                          const char *code, const char *text)
+{
+    if (api_target_is_v3(target))
+        v3_refusal_response(out, status, text);
+    else
+        api_error_response(out, status, code, text);
 }
 
 void api_respond_problem(struct api_response *out, const struct api_problem *problem)

@@ -4,18 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#define READ_PARAMS "revision consistency max_stale_ms watch from_revision"
-#define RANGE_PARAMS "prefix from to limit order keys next " READ_PARAMS
-#define READ_HEADERS " If-Match If-None-Match Last-Event-ID Accept"
+#define AGE_PARAMS "-consistency -max_stale_ms"
+#define HEAD_PARAMS "revision consistency max_stale_ms If-Match If-None-Match"
+#define READ_PARAMS \
+    "watch -revision " AGE_PARAMS " +from_revision If-Match If-None-Match Last-Event-ID"
+#define RANGE_PARAMS                                                       \
+    "prefix from to watch -limit -order -keys -next -revision " AGE_PARAMS \
+    " +from_revision Last-Event-ID"
+#define NAME_SHOWN 40
+#define ANY_PARAMS "*" /* who asks these with parameters means etcd's, or Kubernetes' */
 #define BYTES "application/octet-stream"
 #define JSON "application/json"
 #define LINES "application/x-ndjson"
 #define SSE "text/event-stream"
 
 const struct api_endpoint api_endpoints[] = {
-    {NULL, NULL, API_GET, api_key_handle, "/{key}", READ_PARAMS READ_HEADERS, NULL, "200 " BYTES,
+    {NULL, NULL, API_GET, api_key_handle, "/{key}", READ_PARAMS, NULL, "200 " BYTES,
      "Reads a key, as at /kv/{key}"},
-    {NULL, NULL, API_HEAD, api_key_handle, "/{key}", READ_PARAMS READ_HEADERS, NULL, "200 " BYTES,
+    {NULL, NULL, API_HEAD, api_key_handle, "/{key}", HEAD_PARAMS, NULL, "200 " BYTES,
      "What a GET says of a key, without its value"},
     {NULL, NULL, API_PUT, api_key_handle, "/{key}",
      "lease ttl If-Match If-None-Match Idempotency-Key", BYTES, "204",
@@ -24,23 +30,23 @@ const struct api_endpoint api_endpoints[] = {
      "Adds the member of this id; the body is its peer address"},
     {NULL, NULL, API_DELETE, api_member_handle, "/{key}", "", NULL, "204",
      "Removes the member of this id"},
-    {"kv", "", API_GET, api_range_handle, "/kv/", RANGE_PARAMS " Accept", NULL, "200 " JSON,
+    {"kv", "", API_GET, api_range_handle, "/kv/", RANGE_PARAMS, NULL, "200 " JSON,
      "Lists keys at one revision, in JSON or as lines; with watch: what happens to them"},
     {"kv", "", API_POST, api_bulk_handle, "/kv/", "Idempotency-Key", LINES, "200 " LINES,
      "Many writes, a line and a result each"},
     {"kv", "", API_DELETE, api_range_delete, "/kv/", "prefix from to Idempotency-Key", NULL,
      "200 " JSON, "Removes many keys at once"},
-    {"kv", "{key}", API_GET, api_key_handle, "/kv/{key}", READ_PARAMS READ_HEADERS, NULL,
-     "200 " BYTES, "Reads a key; with watch: what happens to it"},
-    {"kv", "{key}", API_HEAD, api_key_handle, "/kv/{key}", READ_PARAMS READ_HEADERS, NULL,
-     "200 " BYTES, "What a GET says of a key, without its value"},
+    {"kv", "{key}", API_GET, api_key_handle, "/kv/{key}", READ_PARAMS, NULL, "200 " BYTES,
+     "Reads a key; with watch: what happens to it"},
+    {"kv", "{key}", API_HEAD, api_key_handle, "/kv/{key}", HEAD_PARAMS, NULL, "200 " BYTES,
+     "What a GET says of a key, without its value"},
     {"kv", "{key}", API_PUT, api_key_handle, "/kv/{key}",
      "lease ttl If-Match If-None-Match Idempotency-Key", BYTES, "204", "Writes a key"},
     {"kv", "{key}", API_DELETE, api_key_handle, "/kv/{key}", "If-Match Idempotency-Key", NULL,
      "204", "Removes a key"},
     {"txn", NULL, API_POST, api_txn_handle, "/txn", "Idempotency-Key", JSON, "200 " JSON,
      "Conditions, and what is done if they hold or not, at one revision"},
-    {"tx", "{id}", API_GET, api_ticket_handle, "/tx/{id}", "", NULL, "200 " JSON,
+    {"tx", "{*}", API_GET, api_ticket_handle, "/tx/{id}", "", NULL, "200 " JSON,
      "Whether the write with this Idempotency-Key is committed"},
     {"leases", NULL, API_GET, api_leases_list, "/leases", "from limit", NULL, "200 " JSON,
      "Lists leases"},
@@ -66,16 +72,17 @@ const struct api_endpoint api_endpoints[] = {
      "Hands leadership over"},
     {"events", NULL, API_GET, api_events_handle, "/events", "", NULL, "200 " SSE,
      "What happens to the cluster: leader, term, members"},
-    {"health", NULL, API_GET, api_health_get, "/health", "", NULL, "200 " JSON,
+    {"health", NULL, API_GET, api_health_get, "/health", ANY_PARAMS, NULL, "200 " JSON,
      "Whether there is a leader"},
-    {"livez", NULL, API_GET, api_livez_get, "/livez", "", NULL, "200 " JSON,
+    {"livez", NULL, API_GET, api_livez_get, "/livez", ANY_PARAMS, NULL, "200 " JSON,
      "Whether the process works"},
-    {"readyz", NULL, API_GET, api_readyz_get, "/readyz", "", NULL, "200 " JSON,
+    {"readyz", NULL, API_GET, api_readyz_get, "/readyz", ANY_PARAMS, NULL, "200 " JSON,
      "Whether it can serve, and if not why"},
     {"status", NULL, API_GET, api_status_get, "/status", "", NULL, "200 " JSON,
      "What this member knows of the cluster"},
-    {"version", NULL, API_GET, api_version_get, "/version", "", NULL, "200 " JSON, "Versions"},
-    {"metrics", NULL, API_GET, api_metrics_get, "/metrics", "", NULL, "200 text/plain",
+    {"version", NULL, API_GET, api_version_get, "/version", ANY_PARAMS, NULL, "200 " JSON,
+     "Versions"},
+    {"metrics", NULL, API_GET, api_metrics_get, "/metrics", ANY_PARAMS, NULL, "200 text/plain",
      "State and counts for Prometheus, under etcd's names"},
     {"limits", NULL, API_GET, api_limits_get, "/limits", "", NULL, "200 " JSON, "Every limit"},
     {"openapi.json", NULL, API_GET, api_openapi_get, "/openapi.json", "", NULL, "200 " JSON,
@@ -100,7 +107,7 @@ const char *api_route_word(const char *word, size_t len)
     return NULL;
 }
 
-/* Whether the rest of a path is as the pattern says: "{x}" or "{x}/word". */
+/* Whether the rest of a path is as the pattern says: "{x}" or "{x}/word"; of "{*}" it is all. */
 static bool matches(const char *pattern, const struct api_target *target, const char **part,
                     size_t *part_len)
 {
@@ -114,7 +121,7 @@ static bool matches(const char *pattern, const struct api_target *target, const 
         return false;
     *part = rest;
     *part_len = len - tail_len;
-    return memchr(rest, '/', *part_len) == NULL;
+    return pattern[1] == '*' || memchr(rest, '/', *part_len) == NULL;
 }
 
 static bool is_at(const struct api_endpoint *endpoint, struct api_call *call)
@@ -209,12 +216,99 @@ static bool refuse(struct api *api, struct api_call *call, struct api_response *
     return true;
 }
 
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+const char *api_params_next(const char *params, struct api_param_word *out)
+{
+    params += strspn(params, " ");
+    if (*params == '\0')
+        return NULL;
+    *out = (struct api_param_word){.when = API_PARAM_ALWAYS};
+    if (*params == '+' || *params == '-')
+        out->when = *params++ == '+' ? API_PARAM_WITH_WATCH : API_PARAM_WITHOUT_WATCH;
+    out->name = params;
+    out->len = strcspn(params, " ");
+    out->is_header = *params >= 'A' && *params <= 'Z';
+    return params + out->len;
+}
+
+static bool goes(const struct api_param_word *word, bool with_watch)
+{
+    return !word->is_header &&
+           (word->when == API_PARAM_ALWAYS || (word->when == API_PARAM_WITH_WATCH) == with_watch);
+}
+
+static bool is_known(const char *params, const struct buf *name, bool with_watch)
+{
+    struct api_param_word word;
+    while ((params = api_params_next(params, &word)) != NULL) {
+        if (goes(&word, with_watch) && word.len == name->len &&
+            memcmp(word.name, name->data, word.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Names come from anybody. */
+static void put_name(struct buf *out, const struct buf *name)
+{
+    for (size_t i = 0; i < name->len && i < NAME_SHOWN; i++)
+        buf_add_u8(out, name->data[i] > ' ' && name->data[i] < 0x7f ? name->data[i] : '?');
+}
+
+static void refuse_param(const struct api_endpoint *endpoint, const struct buf *name,
+                         bool with_watch, struct api_response *out)
+{
+    struct buf text = {0};
+    const char *params = endpoint->params;
+    struct api_param_word word;
+    size_t count = 0;
+    buf_printf(&text, "the parameter \"");
+    put_name(&text, name);
+    buf_printf(&text, "\" is not known here: %s %s%s takes", method_names[endpoint->method],
+               endpoint->path, with_watch ? " with watch" : "");
+    while ((params = api_params_next(params, &word)) != NULL) {
+        if (goes(&word, with_watch))
+            buf_printf(&text, "%s %.*s", count++ > 0 ? "," : "", (int)word.len, word.name);
+    }
+    buf_printf(&text, "%s", count == 0 ? " none" : "");
+    api_error_response(out, 400, "unknown_parameter", buf_str(&text));
+    buf_deinit(&text);
+}
+
+/* What is not understood must never be passed over. A query that cannot be read is left to the
+ * handler, if it reads any. */
+static bool params_are_known(const struct api_endpoint *endpoint, const struct api_call *call,
+                             struct api_response *out)
+{
+    struct api_params params;
+    struct api_problem problem;
+    bool is_free = strcmp(endpoint->params, ANY_PARAMS) == 0;
+    if (is_free || *call->target.query == '\0')
+        return true;
+    if (!api_params_parse(call->target.query, &params, &problem)) {
+        if (*endpoint->params != '\0')
+            return true;
+        api_respond_problem(out, &problem);
+        return false;
+    }
+    bool with_watch = api_param_is_set(&params, "watch");
+    bool is_good = true;
+    for (size_t i = 0; i < params.count && is_good; i++) {
+        is_good = is_known(endpoint->params, &params.list[i].name, with_watch);
+        if (!is_good)
+            refuse_param(endpoint, &params.list[i].name, with_watch, out);
+    }
+    api_params_deinit(&params);
+    return is_good;
+}
+
 bool api_routes_handle(struct api *api, struct api_call *call, struct api_response *out)
 {
     for (size_t i = 0; i < api_endpoint_count; i++) {
         const struct api_endpoint *endpoint = &api_endpoints[i];
         if (takes(endpoint, call->request->method) && is_at(endpoint, call))
-            return endpoint->handle(api, call, out);
+            return !params_are_known(endpoint, call, out) || endpoint->handle(api, call, out);
     }
     return refuse(api, call, out);
 }

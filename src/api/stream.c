@@ -2,7 +2,6 @@
  */
 #include "api/stream.h"
 #include "api/internal.h"
-#include "api/v3.h"
 #include "base/assert.h"
 
 #define TURN_BYTES (8u << 20) /* of chunks made in one turn */
@@ -194,11 +193,9 @@ static bool ask(struct api *api, struct api_stream *stream, struct api_chunk *ou
     return true;
 }
 
-bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms)
+bool api_streams_next(struct api *api, struct api_chunk *out, uint64_t now_ms)
 {
     struct api_stream *stream;
-    watch_turn(api->hub, now_ms);
-    api_events_turn(api, now_ms);
     wake_silent(api, now_ms);
     while ((stream = TAILQ_FIRST(&api->streams.awake)) != NULL) {
         if (api->streams.made_bytes >= TURN_BYTES)
@@ -209,14 +206,10 @@ bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms)
     return end_turn(api);
 }
 
-uint64_t api_next_deadline_ms(const struct api *api)
+uint64_t api_streams_deadline_ms(const struct api *api)
 {
-    if (!TAILQ_EMPTY(&api->streams.awake) || v3_has_work(api->v3))
+    if (!TAILQ_EMPTY(&api->streams.awake))
         return 0;
     const struct api_stream *first = TAILQ_FIRST(&api->streams.beats);
-    uint64_t deadline = first != NULL ? first->beat_ms : UINT64_MAX;
-    uint64_t watches = watch_deadline_ms(api->hub);
-    uint64_t events = api_events_deadline_ms(api);
-    deadline = watches < deadline ? watches : deadline;
-    return events < deadline ? events : deadline;
+    return first != NULL ? first->beat_ms : UINT64_MAX;
 }

@@ -70,6 +70,10 @@ void api_streams_deinit(struct api *api); /* frees every stream */
 /* Awake. The token is that of the request, whose answer says stream or websocket. */
 void api_stream_add(struct api *api, struct api_stream *stream, uint64_t token,
                     const struct api_stream_ops *ops, uint64_t now_ms);
+/* The next chunk of those that are awake; false: none in this turn. */
+bool api_streams_next(struct api *api, struct api_chunk *out, uint64_t now_ms);
+/* As api_next_deadline_ms, of streams alone. */
+uint64_t api_streams_deadline_ms(const struct api *api);
 /* There may be something to be sent now. */
 void api_stream_wake(struct api *api, struct api_stream *stream);
 /* ops.farewell without a word. */

@@ -125,6 +125,20 @@ bool api_target_parse(const char *target, struct api_target *out, struct api_pro
     return true;
 }
 
+bool api_target_is_v3(const char *target)
+{
+    const char *path = origin_form(target);
+    if (path == NULL || *path != '/')
+        return false;
+    struct api_target made = {0};
+    struct buf segment = {0};
+    size_t len = strcspn(path + 1, "/?");
+    if (api_percent_decode(path + 1, len, &segment))
+        route_of(&segment, path[1 + len] == '/', &made);
+    buf_deinit(&segment);
+    return made.route == API_ROUTE_V3 && made.has_rest;
+}
+
 void api_target_deinit(struct api_target *target)
 {
     buf_deinit(&target->key);

@@ -70,10 +70,7 @@ static void respond_text(struct api *api, uint64_t token, int status, const char
 {
     struct api_response response = {.token = token, .status = status};
     api_respond_header(&response, "Content-Type", "%s", type);
-    response.body = evbuffer_new();
-    ASSERT_MSG(response.body != NULL, "out of memory");
-    ASSERT(evbuffer_add(response.body, text->data, text->len) == 0);
-    buf_deinit(text);
+    api_respond_text(&response, text);
     api_queue_response(api, &response);
 }
 
@@ -148,37 +145,13 @@ void v3_answer(struct api *api, struct v3_call *call, const struct v3_message *m
     send_text(api, call, 200, &text);
 }
 
-static void put_string(struct buf *out, const char *name, const char *text)
-{
-    struct api_json json = {.text = *out};
-    api_json_str(&json, name, text);
-    *out = json.text;
-}
-
-/* Code and text, in the form of an answer or of a message in a stream. */
-static void put_error(struct buf *out, bool in_stream, int code, const char *text)
-{
-    int status = v3_http_status(code);
-    if (in_stream) {
-        buf_printf(out, "{\"error\":{\"grpc_code\":%d,\"http_code\":%d,", code, status);
-        put_string(out, "message", text);
-        buf_printf(out, ",\"http_status\":\"%s\"}}", v3_http_text(status));
-        return;
-    }
-    buf_add_u8(out, '{');
-    put_string(out, "error", text);
-    buf_add_u8(out, ',');
-    put_string(out, "message", text);
-    buf_printf(out, ",\"code\":%d}", code);
-}
-
 /* A stream that has not begun answers as a unary call, but for what the server itself refuses. */
 void v3_fail_text(struct api *api, struct v3_call *call, int code, const char *text)
 {
     struct buf out = {0};
     bool unavailable = code == 14;
     bool has_begun = call->is_socket ? call->has_said : call->is_streaming_begun;
-    put_error(&out, call->route->stream && (has_begun || unavailable), code, text);
+    v3_put_error(&out, call->route->stream && (has_begun || unavailable), code, text);
     call->is_over = true;
     if (call->is_stream && !call->is_streaming_begun)
         call->is_stream = false;
@@ -307,7 +280,7 @@ static void stream_farewell(struct api_stream *stream, enum api_leaving why, str
     enum v3_error error = why == API_WE_LEAVE ? V3_STOPPED : V3_CANCELED;
     struct v3_call *call = (struct v3_call *)stream;
     struct buf text = {0};
-    put_error(&text, true, v3_error_code(error), v3_error_text(error));
+    v3_put_error(&text, true, v3_error_code(error), v3_error_text(error));
     if (!call->is_over)
         ASSERT(evbuffer_add(out, text.data, text.len) == 0);
     buf_deinit(&text);

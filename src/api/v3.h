@@ -19,6 +19,8 @@ void v3_free(struct api *api); /* of api->v3 */
  * or later. */
 void v3_handle(struct api *api, uint64_t token, const struct api_request *request, const char *path,
                uint64_t now_ms);
+/* What the server itself refuses. */
+void v3_refusal_response(struct api_response *out, int status, const char *text);
 /* false: the token is not of a call of v3. Otherwise takes what result owns. */
 bool v3_result(struct api *api, struct node_result *result, uint64_t now_ms);
 /* See api_wants_gone. */

@@ -149,3 +149,62 @@ enum v3_error v3_error_of_outcome(enum node_outcome outcome)
     }
     UNREACHABLE("not a refusal");
 }
+
+/* ---- forms ----------------------------------------------------------------------------------- */
+
+static void put_string(struct buf *out, const char *name, const char *text)
+{
+    struct api_json json = {.text = *out};
+    api_json_str(&json, name, text);
+    *out = json.text;
+}
+
+void v3_put_error(struct buf *out, bool in_stream, int code, const char *text)
+{
+    int status = v3_http_status(code);
+    if (in_stream) {
+        buf_printf(out, "{\"error\":{\"grpc_code\":%d,\"http_code\":%d,", code, status);
+        put_string(out, "message", text);
+        buf_printf(out, ",\"http_status\":\"%s\"}}", v3_http_text(status));
+        return;
+    }
+    buf_add_u8(out, '{');
+    put_string(out, "error", text);
+    buf_add_u8(out, ',');
+    put_string(out, "message", text);
+    buf_printf(out, ",\"code\":%d}", code);
+}
+
+/* A request that is too large gets what etcd says of one that it has read. */
+static int code_of_refusal(int status)
+{
+    switch (status) {
+    case 408: return CANCELED;
+    case 413:
+    case 429: return EXHAUSTED;
+    case 501: return UNIMPLEMENTED;
+    case 503:
+    case 504: return UNAVAILABLE;
+    default: return INVALID;
+    }
+}
+
+void v3_refusal_response(struct api_response *out, int status, const char *text)
+{
+    uint64_t token = out->token;
+    *out = (struct api_response){.token = token, .head = out->head};
+    struct buf json = {0};
+    int code = code_of_refusal(status);
+    out->status = code == INVALID ? status : v3_http_status(code);
+    api_respond_header(out, "Content-Type", "application/json");
+    if (status == 413) {
+        text = "grpc: received message larger than max: the body is over the limit of this server";
+    } else if (code == EXHAUSTED) {
+        text = v3_error_text(V3_OVERLOADED);
+        api_respond_header(out, "Retry-After", "1");
+    } else if (code == UNAVAILABLE) {
+        text = v3_error_text(V3_STOPPED);
+    }
+    v3_put_error(&json, false, code, text);
+    api_respond_text(out, &json);
+}

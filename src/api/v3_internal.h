@@ -68,6 +68,8 @@ enum v3_error {
 };
 int v3_error_code(enum v3_error error);
 const char *v3_error_text(enum v3_error error);
+/* Code and text, in the form of an answer or of a message in a stream. */
+void v3_put_error(struct buf *out, bool in_stream, int code, const char *text);
 int v3_http_status(int code);
 const char *v3_http_text(int status);
 /* What a status other than KV_OK, an outcome other than NODE_OK, means. */
@@ -132,6 +134,7 @@ struct v3_call {
                           uint64_t now_ms); /* adds the next chunk, or makes the next message */
     void (*free_state)(struct api *api, struct v3_call *call);
     void (*slice)(struct api *api, struct v3_call *call); /* NULL: not in v3->walking */
+    size_t slice_bytes; /* that count in v3->walk_bytes */
     v3_handler *on_change; /* waiting: the store has changed */
     UT_hash_handle hh;
     TAILQ_ENTRY(v3_call) next_waiting;
@@ -148,6 +151,8 @@ struct v3 {
     TAILQ_HEAD(, v3_call) waiting; /* for the store to change */
     TAILQ_HEAD(, v3_call) walking; /* large ranges, and what else is done in slices */
     SLIST_HEAD(, v3_leftover) leftovers;
+    size_t walk_bytes;             /* of their answers so far */
+    struct v3_call *walks_on;      /* of them, while that is too much; NULL: any */
     uint64_t seen_end;             /* of the history */
     uint64_t seen_generation;
     uint64_t now_ms;

@@ -12,6 +12,7 @@
 #define SLICE_STEPS 2000
 #define SLICE_BYTES (1U << 20)
 #define SLICES_A_TURN 4
+#define PENDING_BYTES (64U << 20)
 
 struct v3_walk {
     struct kv_cursor *cursor;
@@ -46,6 +47,10 @@ void v3_slices_end(struct api *api, struct v3_call *call)
     if (call->slice != NULL)
         TAILQ_REMOVE(&api->v3->walking, call, next_walking);
     call->slice = NULL;
+    api->v3->walk_bytes -= call->slice_bytes;
+    call->slice_bytes = 0;
+    if (api->v3->walks_on == call)
+        api->v3->walks_on = NULL;
 }
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
@@ -169,16 +174,32 @@ static enum kv_step write_slice(struct v3_walk *walk)
     return KV_STEP_END;
 }
 
+/* Where answers that are being made have too many bytes, only one of them goes on. */
+static bool must_wait(const struct api *api, struct v3_call *call)
+{
+    struct v3 *v3 = api->v3;
+    size_t max = api->limits.pending_bytes > 0 ? api->limits.pending_bytes : PENDING_BYTES;
+    if (v3->walk_bytes <= max)
+        return false;
+    if (v3->walks_on == NULL)
+        v3->walks_on = call;
+    return v3->walks_on != call;
+}
+
 /* One slice; the call may be over then. */
 static void walk_on(struct api *api, struct v3_call *call)
 {
     struct v3_walk *walk = call->state;
     enum kv_step step = KV_STEP_END;
+    if (must_wait(api, call))
+        return;
     if (!walk->is_walked)
         step = walk_slice(api, walk);
     walk->is_walked = step == KV_STEP_END;
     if (walk->is_walked && walk->sorter != NULL)
         step = write_slice(walk);
+    api->v3->walk_bytes += walk->text.len - call->slice_bytes;
+    call->slice_bytes = walk->text.len;
     if (step == KV_STEP_END) {
         finish(api, call);
     } else if (step == KV_STEP_COMPACTED) {

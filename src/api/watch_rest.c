@@ -26,7 +26,8 @@ struct rest_watch {
 
 /* ---- forms ----------------------------------------------------------------------------------- */
 
-static void put_event(struct buf *out, const struct kv_event *event)
+/* more: others of this revision follow. */
+static void put_event(struct buf *out, const struct kv_event *event, bool more)
 {
     struct api_json json = {.text = *out};
     bool is_delete = event->item.version == 0;
@@ -37,14 +38,15 @@ static void put_event(struct buf *out, const struct kv_event *event)
         api_json_bytes(&json, "key", event->item.key.data, event->item.key.len);
     else
         api_put_item(&json, &event->item, false);
+    if (more)
+        api_json_bool(&json, "more", true);
     api_json_close(&json, '}');
     *out = json.text;
 }
 
 static void put_line(struct buf *out, const struct kv_event *event, bool is_last)
 {
-    (void)is_last;
-    put_event(out, event);
+    put_event(out, event, !is_last);
     buf_add_u8(out, '\n');
 }
 
@@ -53,7 +55,7 @@ static void put_sse(struct buf *out, const struct kv_event *event, bool is_last)
     if (is_last)
         buf_printf(out, "id: %" PRIu64 "\n", event->item.mod_revision);
     buf_printf(out, "event: %s\ndata: ", event->item.version == 0 ? "delete" : "put");
-    put_event(out, event);
+    put_event(out, event, !is_last);
     buf_add(out, "\n\n", 2);
 }
 

@@ -52,6 +52,7 @@ static const struct field fields[] = {
     {"http", "header_timeout_ms", FIELD_U32, AT(http.header_timeout_ms), 10, HOUR_MS},
     {"http", "body_timeout_ms", FIELD_U32, AT(http.body_timeout_ms), 10, HOUR_MS},
     {"http", "idle_timeout_ms", FIELD_U32, AT(http.idle_timeout_ms), 10, 24 * HOUR_MS},
+    {"http", "allow_origin", FIELD_TEXT, AT(http.allow_origin), 0, 255},
     {"peer", "listen", FIELD_ADDR, AT(peer.listen), 0, 0},
     {"peer", "advertise", FIELD_ADDR, AT(peer.advertise), 0, 0},
     {"peer", "insecure", FIELD_BOOL, AT(peer.insecure), 0, 0},
@@ -408,7 +409,8 @@ static void set_defaults(struct conf *out)
         .http = {.listen = loopback(12380),
                  .header_timeout_ms = 5000,
                  .body_timeout_ms = 5000,
-                 .idle_timeout_ms = 120000},
+                 .idle_timeout_ms = 120000,
+                 .allow_origin = mem_strdup("")},
         .peer = {.listen = loopback(12379)},
         .cluster = {.name = mem_strdup("floe")},
         .raft = {.heartbeat_ms = 100, .election_ms = 1000, .snapshot_entries = 10000},
@@ -492,6 +494,7 @@ void conf_deinit(struct conf *conf)
 {
     mem_free(conf->name);
     mem_free(conf->data_dir);
+    mem_free(conf->http.allow_origin);
     mem_free(conf->cluster.name);
     mem_free(conf->cluster.members);
     *conf = (struct conf){0};

@@ -28,6 +28,7 @@ struct conf {
         uint32_t header_timeout_ms;
         uint32_t body_timeout_ms;
         uint32_t idle_timeout_ms;
+        char *allow_origin; /* "": none */
     } http;
     struct {
         struct addr listen;

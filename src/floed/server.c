@@ -44,7 +44,7 @@ struct server {
     struct http_server *http;
     struct link_set *links;
     struct histogram turns;
-    uint64_t turn_longest_us;
+    struct api_turns turns_longest;
     bool stop_asked;
     bool ended;
     bool damaged; /* the stored data is: EXIT_DAMAGED */
@@ -194,7 +194,7 @@ static bool listen_http(struct server *server)
                                 .history_bytes = conf->store.history_bytes,
                                 .stream_bytes = conf->limits.pending_bytes / 4,
                                 .turns = &server->turns,
-                                .turn_longest_us = &server->turn_longest_us,
+                                .turns_longest = &server->turns_longest,
                                 .log_syncs = fs_posix_log_syncs(server->fs)};
     server->api = api_new(server->node, &limits, server->logger);
     struct http_options options = {.header_timeout_ms = conf->http.header_timeout_ms,
@@ -203,7 +203,10 @@ static bool listen_http(struct server *server)
                                    .header_bytes = 3 * conf->limits.key_bytes + HEADER_ROOM,
                                    .body_bytes = conf->limits.body_bytes,
                                    .buffered_bytes = conf->limits.pending_bytes,
-                                   .connections = connection_limit(server)};
+                                   .connections = connection_limit(server),
+                                   .allow_origin = conf->http.allow_origin[0] != '\0'
+                                                       ? conf->http.allow_origin
+                                                       : NULL};
     server->http = http_server_new(server->base, server->api, &options, server->logger);
     struct buf why = {0};
     enum err err = http_server_listen(server->http, &conf->http.listen, &why);
@@ -307,9 +310,12 @@ static void wait_and_turn(struct server *server)
     uint64_t begin_us = clock_now_us();
     turn(server);
     uint64_t took_us = callbacks_us + clock_now_us() - begin_us;
+    busy_us = clock_busy_us() - busy_us;
+    struct api_turns *longest = &server->turns_longest;
     histogram_add(&server->turns, took_us);
-    server->turn_longest_us =
-        took_us > server->turn_longest_us ? took_us : server->turn_longest_us;
+    longest->longest_us = took_us > longest->longest_us ? took_us : longest->longest_us;
+    longest->longest_busy_us =
+        busy_us > longest->longest_busy_us ? busy_us : longest->longest_busy_us;
 }
 
 static void serve(struct server *server)

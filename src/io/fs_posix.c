@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define LOG_PREFIX "wal/"
@@ -250,6 +251,13 @@ static enum err list_dir(void *ctx, const char *path, fs_list_fn fn, void *arg)
     return ERR_OK;
 }
 
+static uint64_t free_bytes(void *ctx)
+{
+    const struct fs_posix *fs = ctx;
+    struct statvfs info;
+    return fstatvfs(fs->dir_fd, &info) == 0 ? (uint64_t)info.f_bavail * info.f_frsize : UINT64_MAX;
+}
+
 static const struct fs_ops ops = {
     .open = open_file,
     .close = close_file,
@@ -266,6 +274,7 @@ static const struct fs_ops ops = {
     .make_dir = make_dir,
     .sync_dir = sync_dir,
     .list = list_dir,
+    .free_bytes = free_bytes,
     .last_error = last_error,
     .is_full = is_full,
 };

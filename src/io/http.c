@@ -187,14 +187,15 @@ static void send_response(struct evhttp_request *request, struct api_response *r
 }
 
 /* Only what has been read has a body of some size, so nothing is undone by not sending it. */
-static void bound_answer(const struct http_server *server, struct api_response *response)
+static void bound_answer(struct http_server *server, struct evhttp_request *request,
+                         struct api_response *response)
 {
     size_t len = response->body != NULL ? evbuffer_get_length(response->body) : 0;
-    if (response->head || !http_conns_is_too_much(&server->conns, len))
+    if (response->head || http_conns_may_answer(&server->conns, request, len))
         return;
     evbuffer_free(response->body);
-    api_error_response(response, 429, "overloaded",
-                       "too many bytes of answers wait for their clients; try again");
+    api_refusal_response(response, evhttp_request_get_uri(request), 429, "overloaded",
+                         "too many bytes of answers wait for their clients; try again");
 }
 
 void http_server_pump(struct http_server *server, uint64_t now_ms)
@@ -210,7 +211,7 @@ void http_server_pump(struct http_server *server, uint64_t now_ms)
             if (http_streams_begin(&server->streams, request, &response, now_ms))
                 continue;
         } else {
-            bound_answer(server, &response);
+            bound_answer(server, request, &response);
         }
         send_response(request, &response, server->stopping);
     }
@@ -238,7 +239,8 @@ static enum api_method method_of(struct evhttp_request *request)
 static void refuse(struct evhttp_request *request, const struct http_refusal *refusal)
 {
     struct api_response response = {.head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD};
-    api_error_response(&response, refusal->status, refusal->code, refusal->text);
+    api_refusal_response(&response, evhttp_request_get_uri(request), refusal->status, refusal->code,
+                         refusal->text);
     send_response(request, &response, true);
 }
 
@@ -275,16 +277,48 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     (void)evbuffer_drain(body, evbuffer_get_length(body));
 }
 
+/* What a browser wants to see before it shows an answer to a page of another origin (CORS). */
+static void allow_origin(const struct http_server *server, struct evhttp_request *request)
+{
+    if (server->options.allow_origin == NULL)
+        return;
+    add_header(request, "Access-Control-Allow-Origin", server->options.allow_origin);
+    add_header(request, "Access-Control-Expose-Headers", "*");
+}
+
+/* Its question before a request that a plain form could not make. */
+static bool is_preflight(const struct http_server *server, struct evhttp_request *request)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    return server->options.allow_origin != NULL &&
+           evhttp_request_get_command(request) == EVHTTP_REQ_OPTIONS &&
+           evhttp_find_header(headers, "Origin") != NULL &&
+           evhttp_find_header(headers, "Access-Control-Request-Method") != NULL;
+}
+
+static void answer_preflight(struct evhttp_request *request)
+{
+    struct api_response response = {.status = 204};
+    add_header(request, "Access-Control-Allow-Methods", "GET, HEAD, PUT, POST, DELETE");
+    add_header(request, "Access-Control-Allow-Headers",
+               "Accept, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID");
+    add_header(request, "Access-Control-Max-Age", "600");
+    send_response(request, &response, false);
+}
+
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct http_server *server = arg;
     struct http_conn *conn = http_conns_on_request(&server->conns, request);
     evhttp_request_set_on_complete_cb(request, on_complete, server);
     const char *why = conn->has_nul ? "a header has a NUL byte" : http_check_framing(request);
+    allow_origin(server, request);
     if (conn->refusal != NULL) /* found in the last bytes of the body */
         refuse(request, conn->refusal);
     else if (why != NULL)
         refuse(request, &(struct http_refusal){400, "bad_request", why});
+    else if (is_preflight(server, request))
+        answer_preflight(request);
     else
         hand_over(server, request);
 }
@@ -360,12 +394,13 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
 static void answer_abandoned(struct evhttp_request *request)
 {
     enum evhttp_cmd_type type = evhttp_request_get_command(request);
+    const char *target = evhttp_request_get_uri(request);
     struct api_response response = {.head = type == EVHTTP_REQ_HEAD};
     if (type == EVHTTP_REQ_GET || type == EVHTTP_REQ_HEAD)
-        api_error_response(&response, 503, "stopping", "the server is stopping");
+        api_refusal_response(&response, target, 503, "stopping", "the server is stopping");
     else
-        api_error_response(&response, 504, "outcome_unknown",
-                           "it may or may not be done: the server is stopping");
+        api_refusal_response(&response, target, 504, "outcome_unknown",
+                             "it may or may not be done: the server is stopping");
     send_response(request, &response, true);
 }
 

@@ -24,6 +24,8 @@ struct http_options {
     size_t buffered_bytes;      /* requests being received and answers being sent, together; beyond:
                                  * 429 to those that hold more than a little; 0: 64 MiB */
     size_t connections;         /* over it nobody is accepted; 0: 16384 */
+    const char *allow_origin;   /* pages of this origin may read answers, "*": of any; NULL: none.
+                                 * Borrowed */
 };
 
 struct http_server;

@@ -48,12 +48,26 @@ static void recount(struct http_conn *conn)
         input = evbuffer_get_length(bufferevent_get_input(conn->bev)) + conn->held_bytes;
     size_t output =
         is_busy && !conn->is_stream ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
-    conns->buffered_bytes += input + output;
-    conns->buffered_bytes -= conn->input_bytes + conn->output_bytes;
+    size_t *sum = conns->large == conn ? &conns->large_bytes : &conns->buffered_bytes;
+    *sum += output;
+    *sum -= conn->output_bytes;
+    conns->buffered_bytes += input;
+    conns->buffered_bytes -= conn->input_bytes;
     conn->input_bytes = input;
     conn->output_bytes = output;
-    if (conns->buffered_bytes > conns->peak_bytes)
-        conns->peak_bytes = conns->buffered_bytes;
+    if (conns->buffered_bytes + conns->large_bytes > conns->peak_bytes)
+        conns->peak_bytes = conns->buffered_bytes + conns->large_bytes;
+}
+
+/* Its answer has gone, or will not. */
+static void end_large(struct http_conn *conn)
+{
+    struct http_conns *conns = conn->owner;
+    if (conns->large != conn)
+        return;
+    conns->large = NULL;
+    conns->buffered_bytes += conns->large_bytes;
+    conns->large_bytes = 0;
 }
 
 static void forget(struct http_conn *conn)
@@ -63,6 +77,7 @@ static void forget(struct http_conn *conn)
     if (conn->phase >= HTTP_CONN_LINGER)
         bufferevent_setcb(conn->bev, NULL, NULL, NULL, NULL);
     conn->phase = HTTP_CONN_OVER;
+    end_large(conn);
     recount(conn);
     HASH_DEL(conns->by_bev, conn);
     TAILQ_REMOVE(&conns->all, conn, next);
@@ -107,6 +122,7 @@ static void begin_request(struct http_conn *conn, uint64_t now_ms)
     conn->line_bytes = 0;
     conn->header_bytes = 0;
     conn->first_line_bytes = 0;
+    conn->first_line[0] = '\0';
     conn->has_first_line = false;
     conn->has_nul = false;
     memset(conn->matched_bytes, 0, sizeof conn->matched_bytes);
@@ -144,6 +160,10 @@ static void scan_header_byte(struct http_conn *conn, char c)
             tolower((unsigned char)c) == names[i][*matched])
             ++*matched;
         conn->has_framing[i] = conn->has_framing[i] || names[i][*matched] == '\0';
+    }
+    if (!conn->has_first_line && conn->line_bytes + 1 < HTTP_LINE_KEPT) {
+        conn->first_line[conn->line_bytes] = c;
+        conn->first_line[conn->line_bytes + 1] = '\0';
     }
     conn->line_bytes++;
 }
@@ -290,6 +310,7 @@ void http_conns_cut(struct http_conn *conn)
 void http_conns_on_answered(struct http_conns *conns, struct evhttp_request *request)
 {
     struct http_conn *conn = http_conns_find(conns, request);
+    end_large(conn);
     if (evhttp_request_get_command(request) == EVHTTP_REQ_CONNECT) {
         conn->phase = HTTP_CONN_ENDING; /* evhttp would keep it, whatever was asked or answered */
         http_page_due(conn);
@@ -356,10 +377,10 @@ static void give_memory_back(struct http_conns *conns)
 {
     if (conns->is_trim_due)
         mem_trim();
-    conns->is_trim_due =
-        conns->peak_bytes >= TRIM_BYTES && conns->buffered_bytes <= conns->peak_bytes / 8;
+    size_t bytes = conns->buffered_bytes + conns->large_bytes;
+    conns->is_trim_due = conns->peak_bytes >= TRIM_BYTES && bytes <= conns->peak_bytes / 8;
     if (conns->is_trim_due)
-        conns->peak_bytes = conns->buffered_bytes;
+        conns->peak_bytes = bytes;
 }
 
 void http_conns_scan(struct http_conns *conns, uint64_t now_ms)
@@ -372,10 +393,22 @@ void http_conns_scan(struct http_conns *conns, uint64_t now_ms)
     give_memory_back(conns);
 }
 
-bool http_conns_is_too_much(const struct http_conns *conns, size_t answer_bytes)
+bool http_conns_is_too_much(const struct http_conns *conns, size_t bytes)
 {
-    return answer_bytes > LITTLE_BYTES &&
-           conns->buffered_bytes + answer_bytes > conns->limits.buffered_bytes;
+    return bytes > LITTLE_BYTES && conns->buffered_bytes + bytes > conns->limits.buffered_bytes;
+}
+
+bool http_conns_may_answer(struct http_conns *conns, struct evhttp_request *request,
+                           size_t answer_bytes)
+{
+    if (!http_conns_is_too_much(conns, answer_bytes))
+        return true;
+    if (conns->large != NULL)
+        return false;
+    conns->large = http_conns_find(conns, request);
+    conns->large_bytes = conns->large->output_bytes;
+    conns->buffered_bytes -= conns->large_bytes;
+    return true;
 }
 
 size_t http_conns_busy(const struct http_conns *conns)

@@ -32,8 +32,11 @@ struct bufferevent *http_conns_accept(struct http_conns *conns);
 struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_request *request);
 /* The answer has been written and the next request may begin. */
 void http_conns_on_answered(struct http_conns *conns, struct evhttp_request *request);
-/* Whether an answer with so many bytes is too much for the buffers of all connections. */
-bool http_conns_is_too_much(const struct http_conns *conns, size_t answer_bytes);
+/* Whether so many bytes more are too much for the buffers of all connections. */
+bool http_conns_is_too_much(const struct http_conns *conns, size_t bytes);
+/* ... of an answer: a single one at a time may be larger than what is left for all. */
+bool http_conns_may_answer(struct http_conns *conns, struct evhttp_request *request,
+                           size_t answer_bytes);
 /* The connection of a request, which is not over. */
 struct http_conn *http_conns_find(struct http_conns *conns, struct evhttp_request *request);
 /* Streams that have sent something since they were asked for last, one by one. NULL: no more. */

@@ -11,6 +11,7 @@
 
 #include <event2/buffer.h>
 #include <stdio.h>
+#include <string.h>
 
 #define LINGER_MS 2000
 #define LINGER_BYTES (16u << 20)
@@ -26,24 +27,35 @@ const struct http_refusal http_refusal_framing = {
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-static void make_refusal(const struct http_conn *conn, int status, struct api_response *out)
+static struct http_refusal refusal_of(const struct http_conn *conn, int status)
 {
     /* for too many bytes of headers evhttp's answer is 400, too */
     size_t max = conn->owner->limits.header_bytes;
     if (conn->refusal != NULL)
-        api_error_response(out, conn->refusal->status, conn->refusal->code, conn->refusal->text);
-    else if (conn->first_line_bytes > max)
-        api_error_response(out, 414, "target_too_long", "the request line is too long");
-    else if (conn->header_bytes > max)
-        api_error_response(out, 431, "headers_too_large", "the headers are too large");
-    else if (status == 413)
-        api_error_response(out, 413, "body_too_large", "the body is over the limit of this server");
-    else if (status == 417)
-        api_error_response(out, 417, "bad_expectation", "only 100-continue can be expected");
-    else if (status == 501)
-        api_error_response(out, 501, "unknown_method", "no such method");
-    else
-        api_error_response(out, 400, "bad_request", "this is not a well-formed HTTP request");
+        return *conn->refusal;
+    if (conn->first_line_bytes > max)
+        return (struct http_refusal){414, "target_too_long", "the request line is too long"};
+    if (conn->header_bytes > max)
+        return (struct http_refusal){431, "headers_too_large", "the headers are too large"};
+    if (status == 413)
+        return (struct http_refusal){413, "body_too_large",
+                                     "the body is over the limit of this server"};
+    if (status == 417)
+        return (struct http_refusal){417, "bad_expectation", "only 100-continue can be expected"};
+    if (status == 501)
+        return (struct http_refusal){501, "unknown_method", "no such method"};
+    return (struct http_refusal){400, "bad_request", "this is not a well-formed HTTP request"};
+}
+
+/* evhttp does not show the request that it refuses: the target is what we saw of its line. */
+static void make_refusal(const struct http_conn *conn, int status, struct api_response *out)
+{
+    struct http_refusal refusal = refusal_of(conn, status);
+    char target[HTTP_LINE_KEPT];
+    const char *blank = strchr(conn->first_line, ' ');
+    (void)snprintf(target, sizeof target, "%s", blank != NULL ? blank + 1 : "");
+    target[strcspn(target, " ")] = '\0';
+    api_refusal_response(out, target, refusal.status, refusal.code, refusal.text);
 }
 
 static void write_refusal(const struct http_conn *conn, int status)

@@ -31,6 +31,8 @@ enum http_conn_phase {
     HTTP_CONN_OVER,     /* to be forgotten by the next scan */
 };
 
+#define HTTP_LINE_KEPT 64 /* bytes of a request line, from which a refusal takes its form */
+
 /* All text static. */
 struct http_refusal {
     int status;
@@ -67,12 +69,13 @@ struct http_conn {
     size_t matched_bytes[HTTP_FRAMINGS]; /* HEADERS: of their names, from the start of that line */
     size_t header_bytes;                 /* of all lines so far */
     size_t first_line_bytes;
+    char first_line[HTTP_LINE_KEPT]; /* its beginning, ends with 0 */
     bool has_first_line;
     bool has_nul; /* a header has a NUL byte: what was parsed is not what was sent */
     bool has_framing[HTTP_FRAMINGS]; /* the request has such a header */
     struct http_chunk chunk;
     size_t input_bytes;  /* counted in buffered_bytes of the owner */
-    size_t output_bytes; /* the same */
+    size_t output_bytes; /* the same, unless it is the large one */
     bool has_closecb;    /* evhttp will tell us */
     bool is_stream; /* BUSY: its answer is a stream, which keeps no pace and is bounded by api */
     uint64_t stream_token; /* of that, while it goes on; 0 = none */
@@ -108,8 +111,10 @@ struct http_conns {
     void *stream_arg;
     struct event *page_event;
     size_t count;
-    size_t buffered_bytes; /* requests being received and answers being sent */
-    size_t peak_bytes;     /* of buffered_bytes, since memory was last given back */
+    size_t buffered_bytes;   /* requests being received and answers being sent, without ... */
+    struct http_conn *large; /* whose answer alone is beyond the limit; NULL: nobody's */
+    size_t large_bytes;      /* of it */
+    size_t peak_bytes;       /* of both, since memory was last given back */
     bool is_trim_due;
     struct http_conn_limits limits;
 };

@@ -113,6 +113,7 @@ static void remember(struct kv *kv, const struct kv_work *work, bool succeeded)
         tickets_pop(&kv->tickets);
     }
     tickets_add(&kv->tickets, name, &ticket);
+    kv->grown_bytes += kv_ticket_bytes(name.len);
 }
 
 /* ---- leases ---------------------------------------------------------------------------------- */

@@ -178,7 +178,9 @@ enum kv_status {
 /* What can be said of a command without the store; applying it says the same. BATCH: only of the
  * command as a whole, its operations are judged one by one. */
 enum kv_status kv_command_check(const struct kv_command *command) MUST_USE;
-/* May the store become larger by it? A transaction inside of another one is taken to. */
+/* May the store become larger by it? Which branch a transaction takes is known only when it is
+ * applied, and it must not be one that nobody made room for: so it grows if either may. One inside
+ * of another one is taken to. */
 bool kv_command_grows(const struct kv_command *command);
 /* The command must not be nested deeper than KV_TXN_DEPTH_MAX. */
 void kv_command_encode(struct buf *out, const struct kv_command *command);

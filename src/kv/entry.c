@@ -53,10 +53,14 @@ void kv_entry_item(const struct kv_entry *entry, struct kv_item *out)
 }
 
 /* A chunk of glibc's: eight bytes of its own, rounded up to sixteen. */
+uint64_t kv_memory_of(uint64_t key_len, uint64_t value_len)
+{
+    return (offsetof(struct kv_entry, bytes) + key_len + value_len + 8 + 15) / 16 * 16;
+}
+
 uint64_t kv_entry_memory(const struct kv_entry *entry)
 {
-    uint64_t size = offsetof(struct kv_entry, bytes) + (uint64_t)entry->key_len + entry->value_len;
-    return (size + 8 + 15) / 16 * 16;
+    return kv_memory_of(entry->key_len, entry->value_len);
 }
 
 uint64_t kv_entry_hash(const struct kv_entry *entry)

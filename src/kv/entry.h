@@ -26,6 +26,7 @@ struct kv_bytes kv_entry_key(const struct kv_entry *entry);
 struct kv_bytes kv_entry_value(const struct kv_entry *entry);
 /* Memory that it takes, with what the allocator needs. */
 uint64_t kv_entry_memory(const struct kv_entry *entry);
+uint64_t kv_memory_of(uint64_t key_len, uint64_t value_len); /* the same for one to come */
 uint64_t kv_entry_hash(const struct kv_entry *entry); /* of all that it says, its position not */
 int kv_bytes_compare(struct kv_bytes a, struct kv_bytes b);
 

@@ -80,6 +80,16 @@ uint64_t kv_count(const struct kv *kv);            /* keys that are there */
 uint64_t kv_size_bytes(const struct kv *kv);       /* keys and values of these */
 uint64_t kv_history_bytes(const struct kv *kv);    /* what compaction could free, about */
 uint64_t kv_memory_bytes(const struct kv *kv);     /* all that the store has allocated, about */
+/* A snapshot of the store has no more bytes than this, now or after any deletes, expiries and
+ * compactions that come next: they never make it more. O(1). */
+uint64_t kv_snapshot_bytes_max(const struct kv *kv);
+/* The same for who knows how large one was, as of some moment: that, and the first of these then,
+ * and what the second has become more since then. O(1). */
+uint64_t kv_tombstone_bytes(const struct kv *kv);
+uint64_t kv_grown_bytes(const struct kv *kv);
+/* By so much the command may make that more, whatever it finds when it is applied: of a transaction
+ * all branches count. (What keep_value keeps is what the store has now.) */
+uint64_t kv_command_growth(const struct kv *kv, const struct kv_command *command);
 /* The same on every member after the same commands, O(1): over revision, compact revision, the
  * newest version of each key, leases, tickets, alarms, and a running chain over every event that
  * ever was.

@@ -98,6 +98,7 @@ void kv_lease_add(struct kv *kv, const struct kv_lease_info *info, const struct 
     kv->leases_sum += lease_hash(lease);
     kv->entry_memory += kv_entry_memory(lease);
     kv->live_memory += kv_entry_memory(lease);
+    kv->grown_bytes += kv_lease_bytes();
 }
 
 void kv_lease_remove(struct kv *kv, struct kv_entry *lease)

@@ -227,6 +227,8 @@ static enum err count_newest(struct kv *kv, struct kv_entry *entry)
     kv->keys_sum += kv_entry_hash(entry);
     kv->size_bytes += (uint64_t)entry->key_len + entry->value_len;
     kv->live_memory += kv_entry_memory(entry);
+    kv->tombstone_memory += kv_memory_of(entry->key_len, 0);
+    kv->tombstone_bytes += kv_version_bytes(entry->key_len, 0);
     if (entry->lease != 0 && kv_lease_find(kv, entry->lease) == NULL)
         return ERR_CORRUPT;
     kv_lease_rebind(kv, NULL, entry);

@@ -111,11 +111,17 @@ static void count_live(struct kv *kv, const struct kv_entry *old, const struct k
         kv->keys_sum -= kv_entry_hash(old);
         kv->size_bytes -= (uint64_t)old->key_len + old->value_len;
         kv->live_memory -= kv_entry_memory(old);
+        kv->tombstone_memory -= kv_memory_of(old->key_len, 0);
+        kv->tombstone_bytes -= kv_version_bytes(old->key_len, 0);
     }
     if (entry->version != 0) {
         kv->keys_sum += entry_hash;
         kv->size_bytes += (uint64_t)entry->key_len + entry->value_len;
         kv->live_memory += kv_entry_memory(entry);
+        kv->tombstone_memory += kv_memory_of(entry->key_len, 0);
+        kv->tombstone_bytes += kv_version_bytes(entry->key_len, 0);
+        kv->grown_bytes += kv_version_bytes(entry->key_len, entry->value_len) +
+                           kv_version_bytes(entry->key_len, 0);
     }
 }
 

@@ -40,6 +40,9 @@ struct kv {
     uint64_t size_bytes;   /* keys and values that are there */
     uint64_t entry_memory; /* of all versions, tombstones and leases */
     uint64_t live_memory;  /* of these the newest versions of keys that are there */
+    uint64_t tombstone_memory; /* that deleting these would take ... */
+    uint64_t tombstone_bytes;  /* ... in a snapshot */
+    uint64_t grown_bytes;      /* what was ever added, in snapshots, with such tombstones */
     uint64_t lease_count;
     struct kv_birth births; /* of leases: of the term of the last grant, how many so far */
     uint64_t lease_changes;
@@ -67,6 +70,12 @@ void kv_write(struct kv *kv, struct index_path *path, struct kv_entry *newest,
 void kv_write_tombstone(struct kv *kv, struct index_path *path, struct kv_entry *newest,
                         uint64_t revision);
 uint64_t kv_link(uint64_t chain, uint64_t hash);
+
+/* ---- size.c: of parts of a snapshot --------------------------------------------------------- */
+
+uint64_t kv_version_bytes(uint64_t key_len, uint64_t value_len);
+uint64_t kv_lease_bytes(void);
+uint64_t kv_ticket_bytes(uint64_t len);
 
 /* ---- range.c --------------------------------------------------------------------------------- */
 

@@ -99,6 +99,9 @@ struct node {
     /* room.c */
     struct room room;
 
+    /* reserve.c */
+    struct reserve reserve;
+
     /* apply.c */
     struct kv *kv;
     uint64_t kv_generation;
@@ -245,15 +248,34 @@ bool room_is_mute(const struct node *node);
 /* NULL: a write is taken, or waits for room for a moment; else why it is refused. The text is good
  * as long as the node. */
 const char *room_refusal(const struct node *node, bool grows);
-const char *room_refusal_of_size(struct node *node); /* for one that alone is too large */
-/* Is there room for a proposal now? Then it counts as taken. */
-bool room_takes(struct node *node, size_t data_bytes, bool grows);
-/* The same for what comes from another member. False: it must not be stepped. */
-bool room_accepts(struct node *node, const struct floe_message *message);
+const char *room_refusal_of_size(struct node *node, bool grows); /* for one alone */
+/* Is there room for a proposal now? Then it counts as taken. growth: as of kv_command_growth. */
+bool room_takes(struct node *node, size_t data_bytes, bool grows, uint64_t growth);
+/* The same for what comes from another member. False: it must not be stepped. Of an append it may
+ * leave the first entries only. */
+bool room_accepts(struct node *node, struct floe_message *message);
 /* Has the disk said no just now? */
 bool room_was_refused(const struct node *node);
+/* Or is it about to? Then nothing is kept that need not be. */
+bool room_is_tight(const struct node *node);
+void room_on_released(struct node *node); /* there may be more now */
 void room_on_logged(struct node *node); /* what was taken is in the log */
 const char *room_level_name(enum node_room level);
+
+/* reserve.c */
+void reserve_open(struct node *node); /* log and snapshot have been read */
+void reserve_deinit(struct node *node);
+void reserve_turn(struct node *node); /* before the log gets what is free */
+/* Can the store grow by so much, and still all be deleted again? */
+bool reserve_allows(struct node *node, uint64_t growth);
+void reserve_on_taken(struct node *node, uint64_t growth);
+/* Gives room back to the disk that the log wants; false: there is none to give. */
+bool reserve_lend(struct node *node, uint64_t bytes, bool for_growth);
+/* There is a newest one, of the store when it was so large. */
+void reserve_on_snapshot(struct node *node, uint64_t tombstone_bytes, uint64_t grown_bytes);
+void reserve_on_released(struct node *node);
+/* Would one make room that is wanted? */
+bool reserve_wants_snapshot(const struct node *node);
 
 /* apply.c */
 void apply_push(struct node *node, struct floe_message *message); /* takes it over */

@@ -102,6 +102,7 @@ void node_free(struct node *node)
     waiters_deinit(&node->waiters);
     snapshots_deinit(node);
     transfers_deinit(node);
+    reserve_deinit(node);
     durable_deinit(node);
     apply_deinit(node);
     beats_deinit(node);

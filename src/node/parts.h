@@ -65,6 +65,8 @@ struct own_snapshot {
     struct kv_view *view; /* NULL: none, or complete */
     struct snapshot_writer *writer;
     struct snapshot_meta meta; /* as of the view */
+    uint64_t tombstone_bytes; /* of the store then */
+    uint64_t grown_bytes;
     bool syncing;
     bool discard; /* overtaken: throw it away once its sync is done */
 };
@@ -126,6 +128,23 @@ struct disk_watch {
 struct load {
     uint64_t bytes;
     uint64_t largest;
+    uint64_t growth; /* that it may add to snapshots */
+};
+
+/* Room for the next snapshot (reserve.c). */
+struct reserve {
+    struct snapshot_room *room;
+    uint64_t snapshot_bytes; /* of the newest one's file */
+    uint64_t base_bytes;     /* with tombstones for all that is in it ... */
+    uint64_t base_grown;     /* ... as of when the store had grown so far; base 0: not known */
+    uint64_t pending_old;    /* growth that is not applied yet, by entries up to ... */
+    floe_index pending_upto; /* ... this one, ... */
+    uint64_t pending_new;    /* ... and by others */
+    bool is_short;           /* less than what growth needs */
+    bool is_tight;           /* the disk did not give what was wanted, which is more than that */
+    bool is_frugal;          /* the log is */
+    uint64_t retry_ms;       /* the disk is not asked before this */
+    uint64_t look_ms;
 };
 
 /* Room for the log (room.c). */
@@ -134,8 +153,8 @@ struct room {
     enum node_room level; /* what counts for requests: the leader's view of all, or the own ... */
     floe_id who;          /* ... because of this member, ... */
     uint64_t since_ms;    /* ... which has not been good since */
-    char text[240];       /* for who is refused */
-    char size_text[240];
+    char text[320];       /* for who is refused */
+    char size_text[320];
     floe_id told_by;      /* the leader that said so last: */
     enum node_room told;
     floe_id told_who;

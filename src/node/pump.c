@@ -147,12 +147,13 @@ static void on_message(struct node *node, const struct floe_message *message)
     }
     if (node->life != NODE_RUNNING)
         return;
-    if (would_bounce(node, message) || is_late(node, message) || !room_accepts(node, message)) {
+    struct floe_message heard = *message; /* its arrays stay the caller's */
+    if (would_bounce(node, message) || is_late(node, message) || !room_accepts(node, &heard)) {
         if (message->type == FLOE_MSG_PROP)
             requests_refuse_forwarded(node, message);
         return;
     }
-    if (node_step(node, message) == FLOE_ERR_PROPOSAL_DROPPED)
+    if (node_step(node, &heard) == FLOE_ERR_PROPOSAL_DROPPED)
         requests_refuse_forwarded(node, message);
 }
 

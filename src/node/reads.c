@@ -40,12 +40,17 @@ void reads_begin(struct node *node, enum read_for what, uint64_t token)
 
 /* ---- how old the state is ------------------------------------------------------------------- */
 
-#define AGE_ASKED_MS 10000u /* so long after a look the age is kept known */
+/* The age is kept known, so that it is there when the majority has gone: more exactly for so long
+ * after somebody has looked. */
+#define AGE_ASKED_MS 10000u
 #define AGE_HEARTBEATS 2u
+#define AGE_IDLE_MS 1000u
 
 uint64_t node_age_ms(const struct node *node, uint64_t now_ms)
 {
     struct freshness *fresh = node->fresh;
+    if (!fresh->asked)
+        fresh->next_ms = now_ms;
     fresh->asked = true;
     fresh->asked_ms = now_ms;
     if (!fresh->known)
@@ -56,12 +61,11 @@ uint64_t node_age_ms(const struct node *node, uint64_t now_ms)
 static void keep_age_known(struct node *node)
 {
     struct freshness *fresh = node->fresh;
-    if (!fresh->asked || fresh->under_way || node->now_ms < fresh->next_ms)
+    if (fresh->under_way || node->now_ms < fresh->next_ms || requests_are_over(node))
         return;
-    fresh->asked = node->now_ms < fresh->asked_ms + AGE_ASKED_MS;
-    if (!fresh->asked || requests_are_over(node))
-        return;
-    fresh->next_ms = node->now_ms + AGE_HEARTBEATS * (uint64_t)node->options.heartbeat_ms;
+    fresh->asked = fresh->asked && node->now_ms < fresh->asked_ms + AGE_ASKED_MS;
+    uint64_t soon_ms = AGE_HEARTBEATS * (uint64_t)node->options.heartbeat_ms;
+    fresh->next_ms = node->now_ms + (fresh->asked ? soon_ms : AGE_IDLE_MS);
     fresh->under_way = true;
     reads_begin(node, READ_AGE, 0);
 }

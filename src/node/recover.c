@@ -287,6 +287,8 @@ static enum err recover_from(struct node *node, struct wal_recovered *log, struc
     floe_index newest = 0;
     if (err == ERR_OK)
         err = load_snapshot(node, log, &newest, why);
+    if (err == ERR_OK)
+        reserve_open(node);
     if (err == ERR_OK && log->fresh)
         err = create_log(node, newest != 0, why);
     if (err == ERR_OK)

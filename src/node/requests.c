@@ -97,6 +97,7 @@ void node_write(struct node *node, uint64_t token, const struct kv_command *comm
         struct waiter *waiter = add_write(node, ENVELOPE_KV, &payload, now_ms);
         waiter->token = token;
         waiter->grows = grows;
+        waiter->growth = grows ? kv_command_growth(node->kv, command) : 0;
         waiter->want_replies = want_replies;
     }
     buf_deinit(&payload);
@@ -114,7 +115,7 @@ bool requests_propose_own(struct node *node, const struct kv_command *command)
                                 .payload = payload.data,
                                 .payload_len = payload.len};
     struct floe_blob *blob = envelope_encode(&envelope);
-    bool taken = room_takes(node, floe_blob_size(blob), false) &&
+    bool taken = room_takes(node, floe_blob_size(blob), false, 0) &&
                  floe_raft_propose_batch(node->raft, &blob, 1) == FLOE_OK;
     floe_blob_unref(blob);
     buf_deinit(&payload);
@@ -221,12 +222,12 @@ static bool propose_batch(struct node *node, const struct batch *batch)
  * for smaller ones only. */
 static void wait_for_room(struct node *node, struct waiter *waiter)
 {
-    bool refused = room_was_refused(node);
+    bool refused = room_was_refused(node) || (waiter->grows && node->reserve.is_tight);
     uint64_t came_ms = waiter->deadline_ms - node->options.request_timeout_ms;
     if (refused && node->now_ms >= came_ms + ROOM_PATIENCE_MS)
         requests_result(node, waiter,
                         (struct node_result){.outcome = NODE_NO_ROOM,
-                                             .text = room_refusal_of_size(node)});
+                                             .text = room_refusal_of_size(node, waiter->grows)});
     else if (refused || node->room.level != NODE_ROOM_GOOD)
         waiter->retry_ms = node->now_ms + NODE_RETRY_MS;
     else
@@ -265,7 +266,7 @@ void requests_propose(struct node *node)
             changes_attempt(node, waiter);
             continue;
         }
-        if (!room_takes(node, floe_blob_size(waiter->data), waiter->grows)) {
+        if (!room_takes(node, floe_blob_size(waiter->data), waiter->grows, waiter->growth)) {
             wait_for_room(node, waiter);
             continue;
         }

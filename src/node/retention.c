@@ -57,7 +57,7 @@ static uint64_t compact_goal(struct node *node)
         uint64_t forced = from + (step > 0 ? step : 1);
         goal = forced > goal ? forced : goal;
     }
-    if (node->room.level != NODE_ROOM_GOOD || room_was_refused(node)) /* rather this than 507 */
+    if (node->room.level != NODE_ROOM_GOOD || room_is_tight(node)) /* rather this than 507 */
         goal = last;
     return goal > from && goal <= last && kv_history_bytes(node->kv) > 0 ? goal : 0;
 }

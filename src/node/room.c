@@ -2,7 +2,8 @@
  * Room for the log. What a command writes goes into room that was reserved before the command is
  * taken, so that a full disk refuses commands and does not end the process:
  *
- *   good       growth (a PUT) is taken as long as a unit (the log's smallest segment) stays free
+ *   good       growth (a PUT) is taken as long as a unit (the log's smallest segment) stays free,
+ *              and room for the next snapshots (reserve.c, which says why nothing gets stuck)
  *   no growth  more cannot be reserved: the unit is kept for deletes, membership changes and what
  *              the log writes of itself. Reads need no room.
  *   none       a quarter of it is left, for votes and elections: nothing is taken
@@ -16,7 +17,8 @@
  * the same it does not hear (room_accepts): to the core the message was lost, and is sent again.
  *
  * Back to normal: reserving is tried once a second, and succeeds once somebody made room; or once a
- * snapshot did, which is wanted as long as deletes make it smaller.
+ * snapshot did, which is wanted whenever it lets enough of the log go, or the log has used up what
+ * was kept for deletes; and now and then in any case, as long as deletes make it smaller.
  */
 #include "node/internal.h"
 
@@ -26,8 +28,8 @@
 #include <stdio.h>
 
 #define REFUSAL                                                                              \
-    "certainly not done: no room on the disk of member %" PRIu64 "; make room there (disk, " \
-    "quota, limit of file sizes); "
+    "certainly not done: no room on the disk of member %" PRIu64 "; it holds the log and two "  \
+    "snapshots of the data: make room there (disk, quota, limit of file sizes) or delete; "
 
 #define RETRY_MS 1000u
 #define SNAPSHOT_MS 10000u /* between snapshots that are taken to make room */
@@ -49,14 +51,26 @@ bool room_was_refused(const struct node *node)
     return node->now_ms < node->room.retry_ms;
 }
 
+bool room_is_tight(const struct node *node)
+{
+    return room_was_refused(node) || node->reserve.is_tight;
+}
+
+void room_on_released(struct node *node)
+{
+    node->room.retry_ms = 0;
+    reserve_on_released(node);
+}
+
 /* Reserves, but does not ask a disk again and again that has said no. */
-static bool reserve(struct node *node, uint64_t bytes, uint64_t largest)
+static bool reserve(struct node *node, uint64_t bytes, uint64_t largest, bool for_growth)
 {
     if (wal_has_room(node->wal, bytes, largest))
         return true;
     if (room_was_refused(node))
         return false;
-    if (wal_reserve(node->wal, bytes, largest))
+    if (wal_reserve(node->wal, bytes, largest) ||
+        (reserve_lend(node, bytes, for_growth) && wal_reserve(node->wal, bytes, largest)))
         return true;
     node->room.retry_ms = node->now_ms + RETRY_MS;
     return false;
@@ -80,9 +94,16 @@ static enum node_room judge_own(struct node *node)
         return NODE_ROOM_GOOD; /* nothing was asked of the disk yet */
     bool is_good = was == NODE_ROOM_GOOD && !node->room.pressed;
     node->room.pressed = false;
-    if (reserve(node, kept_back(node, is_good ? NODE_ROOM_NO_GROWTH : NODE_ROOM_GOOD), 0))
+    enum node_room keep = is_good ? NODE_ROOM_NO_GROWTH : NODE_ROOM_GOOD;
+    bool enough = reserve(node, kept_back(node, keep), 0, true);
+    if (enough && !node->reserve.is_short)
         return NODE_ROOM_GOOD;
     uint64_t room = wal_room(node->wal);
+    if (room < kept_back(node, NODE_ROOM_NO_GROWTH) / 2 &&
+        reserve_lend(node, kept_back(node, NODE_ROOM_NO_GROWTH), false)) {
+        (void)wal_reserve(node->wal, kept_back(node, NODE_ROOM_NO_GROWTH), 0);
+        room = wal_room(node->wal);
+    }
     if (room < kept_back(node, NODE_ROOM_MUTE))
         return NODE_ROOM_MUTE;
     if (room < kept_back(node, NODE_ROOM_NONE))
@@ -153,12 +174,15 @@ static void set_level(struct node *node, enum node_room level, floe_id who)
                                            : "reads and deletes go on meanwhile");
 }
 
-/* Deletes make the next snapshot smaller than the one that is on the disk. */
+/* Deletes make the next snapshot smaller than the one that is on the disk, and the log shorter. */
 static void maybe_want_snapshot(struct node *node)
 {
     struct room *room = &node->room;
-    if (room->own == NODE_ROOM_GOOD || room->own == NODE_ROOM_MUTE ||
-        node->now_ms < room->snapshot_ms || node->applied <= node->mark_index)
+    bool used_up = room->own != NODE_ROOM_GOOD && wal_segment_count(node->wal) > 1 &&
+                   wal_room(node->wal) < kept_back(node, NODE_ROOM_NO_GROWTH) / 2;
+    bool is_time = room->own != NODE_ROOM_GOOD && node->now_ms >= room->snapshot_ms;
+    if (room->own == NODE_ROOM_MUTE || node->applied <= node->mark_index ||
+        !(used_up || is_time || reserve_wants_snapshot(node)))
         return;
     room->snapshot_ms = node->now_ms + SNAPSHOT_MS;
     node->snapshot_wanted = true;
@@ -167,6 +191,7 @@ static void maybe_want_snapshot(struct node *node)
 void room_turn(struct node *node)
 {
     struct room *room = &node->room;
+    reserve_turn(node);
     room->own = judge_own(node);
     enum node_room level = room->own;
     floe_id who = node->options.id;
@@ -201,11 +226,12 @@ const char *room_refusal(const struct node *node, bool grows)
     return short_of_it && node->now_ms >= room->since_ms + ROOM_PATIENCE_MS ? room->text : NULL;
 }
 
-const char *room_refusal_of_size(struct node *node)
+/* Deletes are refused only while a snapshot is needed first, which is being written then. */
+const char *room_refusal_of_size(struct node *node, bool grows)
 {
     struct room *room = &node->room;
-    (void)snprintf(room->size_text, sizeof room->size_text, REFUSAL "there is for smaller writes",
-                   node->options.id);
+    (void)snprintf(room->size_text, sizeof room->size_text, REFUSAL "%s", node->options.id,
+                   grows ? "smaller writes may find room" : "reads go on meanwhile; try again");
     return room->size_text;
 }
 
@@ -224,6 +250,7 @@ static struct load all_with(const struct node *node, struct load load)
     load.bytes += room->taken.bytes;
     if (load.largest < room->taken.largest)
         load.largest = room->taken.largest;
+    load.growth += room->taken.growth;
     return load;
 }
 
@@ -236,27 +263,32 @@ static bool fits(const struct node *node, struct load load, enum node_room keep)
 static bool take(struct node *node, struct load load, enum node_room keep)
 {
     struct load all = all_with(node, load);
-    bool taken = reserve(node, all.bytes + kept_back(node, keep), all.largest);
-    if (taken)
+    bool grows = keep == NODE_ROOM_NO_GROWTH;
+    if (grows && !reserve_allows(node, load.growth))
+        return false;
+    bool taken = reserve(node, all.bytes + kept_back(node, keep), all.largest, grows);
+    if (taken) {
         node->room.taken = all;
-    else if (keep == NODE_ROOM_NO_GROWTH && load.bytes <= wal_room_unit(node->wal) / 4)
+        reserve_on_taken(node, load.growth);
+    } else if (grows && load.bytes <= wal_room_unit(node->wal) / 4) {
         node->room.pressed = true; /* not worth waiting for smaller ones */
+    }
     return taken;
 }
 
-bool room_takes(struct node *node, size_t data_bytes, bool grows)
+bool room_takes(struct node *node, size_t data_bytes, bool grows, uint64_t growth)
 {
     enum node_room keep = grows ? NODE_ROOM_NO_GROWTH : NODE_ROOM_NONE;
     if (node->room.level >= keep)
         return false;
     if (!node_is_leader(node))
         return true;
-    struct load load = load_with((struct load){0}, data_bytes);
+    struct load load = load_with((struct load){.growth = growth}, data_bytes);
     /* behind what is not in the log yet there may be more room soon: a next segment */
     return (node->room.taken.bytes == 0 || fits(node, load, keep)) && take(node, load, keep);
 }
 
-static bool grows(const struct floe_entry *entry)
+static bool grows(const struct node *node, const struct floe_entry *entry, uint64_t *growth)
 {
     struct envelope envelope;
     struct kv_command command;
@@ -265,14 +297,15 @@ static bool grows(const struct floe_entry *entry)
         kv_command_decode(envelope.payload, envelope.payload_len, &command) != ERR_OK)
         return false;
     bool is_growth = kv_command_grows(&command);
+    *growth += is_growth ? kv_command_growth(node->kv, &command) : 0;
     kv_command_deinit(&command);
     return is_growth;
 }
 
-static struct load load_of(const struct floe_message *message)
+static struct load load_of(const struct floe_message *message, size_t entries)
 {
     struct load load = {0};
-    for (size_t i = 0; i < message->entry_count; i++)
+    for (size_t i = 0; i < entries; i++)
         load = load_with(load, floe_blob_size(message->entries[i].data));
     return load;
 }
@@ -280,13 +313,28 @@ static struct load load_of(const struct floe_message *message)
 static bool takes_proposal(struct node *node, const struct floe_message *message)
 {
     bool any_grows = false;
-    for (size_t i = 0; i < message->entry_count && !any_grows; i++)
-        any_grows = grows(&message->entries[i]);
+    struct load load = load_of(message, message->entry_count);
+    for (size_t i = 0; i < message->entry_count; i++)
+        any_grows = grows(node, &message->entries[i], &load.growth) || any_grows;
     enum node_room keep = any_grows ? NODE_ROOM_NO_GROWTH : NODE_ROOM_NONE;
-    return node->room.level < keep && take(node, load_of(message), keep);
+    return node->room.level < keep && take(node, load, keep);
 }
 
-bool room_accepts(struct node *node, const struct floe_message *message)
+/* Of entries that have no room together the first ones may have: as if no more had been sent. */
+static bool takes_append(struct node *node, struct floe_message *message)
+{
+    for (size_t count = message->entry_count; count > 0; count /= 2) {
+        struct load load = load_of(message, count);
+        load.growth = load.bytes; /* about: a follower has no choice (reserve.c) */
+        if (!take(node, load, NODE_ROOM_NONE))
+            continue;
+        message->entry_count = count;
+        return true;
+    }
+    return false;
+}
+
+bool room_accepts(struct node *node, struct floe_message *message)
 {
     if (room_is_mute(node))
         return false;
@@ -294,7 +342,7 @@ bool room_accepts(struct node *node, const struct floe_message *message)
         return true;
     if (message->type == FLOE_MSG_PROP)
         return takes_proposal(node, message);
-    return message->type != FLOE_MSG_APP || take(node, load_of(message), NODE_ROOM_NONE);
+    return message->type != FLOE_MSG_APP || takes_append(node, message);
 }
 
 void room_on_logged(struct node *node)

@@ -63,12 +63,16 @@ static void release_upto(struct node *node, floe_index index)
     node->sync_wanted = true;
 }
 
+static bool is_short(const struct node *node)
+{
+    return wal_is_short(node->wal) || room_is_tight(node);
+}
+
 /* The log is short of room, and older segments are kept only for want of a newer snapshot, or for
  * the case that the newest one gets damaged: this goes first. */
 static void heed_space_hint(struct node *node)
 {
-    if (wal_is_short(node->wal) && node->kept_index < node->snapshot_index &&
-        node->release_index == 0) {
+    if (is_short(node) && node->kept_index < node->snapshot_index && node->release_index == 0) {
         log_warn(node->logger, "short of room: nothing is kept behind the newest snapshot index=%"
                  PRIu64, node->snapshot_index);
         release_upto(node, node->snapshot_index);
@@ -93,11 +97,13 @@ void snapshots_maybe_start(struct node *node)
     members_encode(&node->members, node->chain.unknown ? NULL : &node->chain.hash,
                    &own->meta.app);
     own->view = kv_view_new(node->kv);
+    own->tombstone_bytes = kv_tombstone_bytes(node->kv);
+    own->grown_bytes = kv_grown_bytes(node->kv);
     log_info(node->logger, "snapshot started index=%" PRIu64 " term=%" PRIu64 " keys=%" PRIu64,
              own->meta.index, own->meta.term, kv_count(node->kv));
     node->applied_bytes = 0;
     node->snapshot_wanted = false;
-    if (snapshot_writer_open(node->fs, &own->meta, &own->writer) != ERR_OK) {
+    if (snapshot_writer_open(node->fs, node->reserve.room, &own->meta, &own->writer) != ERR_OK) {
         own->writer = NULL;
         own_failed(node, "open");
     }
@@ -174,9 +180,10 @@ static void own_durable(struct node *node)
         return;
     }
     log_info(node->logger, "snapshot written index=%" PRIu64, index);
-    release_upto(node, wal_is_short(node->wal) ? index : node->snapshot_index);
+    release_upto(node, is_short(node) ? index : node->snapshot_index);
     node->snapshot_index = index;
     node->mark_index = index;
+    reserve_on_snapshot(node, own->tombstone_bytes, own->grown_bytes);
     own_clear(node);
     snapshots_compact_log(node);
 }
@@ -208,6 +215,7 @@ void snapshots_release(struct node *node)
                  node->fs.ops->last_error(node->fs.ctx));
     if (wal_release(node->wal, index) != ERR_OK)
         log_warn(node->logger, "old log segments not removed why=%s", wal_last_error(node->wal));
+    room_on_released(node);
 }
 
 /* ---- reading in ------------------------------------------------------------------------------ */
@@ -286,6 +294,7 @@ static void finish_loading(struct node *node)
     node->applied = node->loading.index;
     node->applied_term = node->loading.term;
     node->applied_bytes = 0;
+    reserve_on_snapshot(node, kv_tombstone_bytes(node->kv), kv_grown_bytes(node->kv));
     log_info(node->logger, "snapshot installed index=%" PRIu64 " keys=%" PRIu64, node->applied,
              kv_count(node->kv));
     loading_clear(node);

@@ -141,7 +141,7 @@ void transfers_on_begin(struct node *node, struct peer_event *event)
         return;
     }
     struct snapshot_writer *writer;
-    if (snapshot_receiver_open(node->fs, &writer) != ERR_OK) {
+    if (snapshot_receiver_open(node->fs, node->reserve.room, &writer) != ERR_OK) {
         log_error(node->logger, "snapshot cannot be received why=%s",
                   node->fs.ops->last_error(node->fs.ctx));
         peer_set_snapshot_answer(node->peers, event->id, false);

@@ -36,7 +36,8 @@ struct waiter {
     enum waiter_state state;
     uint64_t token;   /* the caller's */
     bool want_replies; /* WRITE */
-    bool grows;       /* WRITE: takes room for good */
+    bool grows;       /* WRITE: takes room for good ... */
+    uint64_t growth;  /* ... so much, in snapshots */
     bool internal;    /* nobody to answer: our own publication, a change for another member */
     floe_id origin;   /* a change asked for by this member; 0 = our own caller */
     uint64_t origin_seq;

@@ -49,6 +49,9 @@ struct fs_ops {
     enum err (*make_dir)(void *ctx, const char *path); /* mode 0700; fine if it is there */
     enum err (*sync_dir)(void *ctx, const char *path); /* "" = the data directory */
     enum err (*list)(void *ctx, const char *dir, fs_list_fn fn, void *arg); /* any order */
+    /* Bytes that are free where the files are, about: a hint, since others take from it, and quotas
+     * and limits are not in it. UINT64_MAX: not known. */
+    uint64_t (*free_bytes)(void *ctx);
     /* Text of the last error, e.g. "No space left on device". */
     const char *(*last_error)(void *ctx);
     /* The last error was for want of room: a full disk, a quota, a limit of file sizes. */

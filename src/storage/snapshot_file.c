@@ -13,6 +13,8 @@
  *                            directory was synced before anybody was told
  *   snap/<16 hex>.snap.part  one of ours that was not finished: removed at start
  *   snap/<16 hex>.recv.part  one from another member that was not finished: removed at start
+ *   snap/reserved            room for the next one (snapshot_room.h): kept; where it is missing,
+ *                            the largest .part becomes it
  * A process that dies between rename and the directory's sync leaves a name that a power cut may
  * still take: opening syncs the directory before anybody counts on it.
  * A crash between rename and the log's mark leaves a snapshot newer than the mark: it counts. One
@@ -113,11 +115,17 @@ enum err snapshot_check_end(const struct record *record, const struct snapshot_t
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
+struct part {
+    char *name;
+    uint64_t bytes;
+};
+
 struct listing {
     floe_index *snapshots;
     size_t snapshot_count;
     size_t snapshot_cap;
-    char **parts; /* names of remnants */
+    bool has_reserved;
+    struct part *parts; /* remnants */
     size_t part_count;
     size_t part_cap;
 };
@@ -140,7 +148,6 @@ static bool parse_index(const char *name, floe_index *out)
 
 static void on_name(void *arg, const char *name, uint64_t size)
 {
-    (void)size;
     struct listing *listing = arg;
     size_t len = strlen(name);
     floe_index index;
@@ -151,16 +158,29 @@ static void on_name(void *arg, const char *name, uint64_t size)
     } else if (len > 5 && len < 32 && strcmp(name + len - 5, ".part") == 0) {
         listing->parts = mem_grow(listing->parts, listing->part_count, &listing->part_cap,
                                   sizeof *listing->parts);
-        listing->parts[listing->part_count++] = mem_strdup(name);
+        listing->parts[listing->part_count++] = (struct part){mem_strdup(name), size};
+    } else if (strcmp(name, strrchr(SNAPSHOT_RESERVED, '/') + 1) == 0) {
+        listing->has_reserved = true;
     }
 }
 
 static void listing_deinit(struct listing *listing)
 {
     for (size_t i = 0; i < listing->part_count; i++)
-        mem_free(listing->parts[i]);
+        mem_free(listing->parts[i].name);
     mem_free(listing->parts);
     mem_free(listing->snapshots);
+}
+
+static void put_largest_first(const struct listing *listing)
+{
+    for (size_t i = 1; i < listing->part_count; i++) {
+        struct part part = listing->parts[i];
+        if (part.bytes <= listing->parts[0].bytes)
+            continue;
+        listing->parts[i] = listing->parts[0];
+        listing->parts[0] = part;
+    }
 }
 
 static enum err remove_parts(struct fs fs, const struct logger *logger,
@@ -168,7 +188,10 @@ static enum err remove_parts(struct fs fs, const struct logger *logger,
 {
     for (size_t i = 0; i < listing->part_count; i++) {
         char path[SNAPSHOT_PATH_MAX];
-        (void)snprintf(path, sizeof path, "snap/%.31s", listing->parts[i]);
+        (void)snprintf(path, sizeof path, "snap/%.31s", listing->parts[i].name);
+        if (i == 0 && !listing->has_reserved &&
+            fs.ops->rename(fs.ctx, path, SNAPSHOT_RESERVED) == ERR_OK)
+            continue;
         if (fs.ops->remove(fs.ctx, path) != ERR_OK)
             return ERR_IO;
         log_info(logger, "unfinished snapshot removed file=%s", path);
@@ -182,6 +205,7 @@ enum err snapshot_folder_open(struct fs fs, const struct logger *logger, floe_in
         return ERR_IO;
     struct listing listing = {0};
     enum err err = fs.ops->list(fs.ctx, "snap", on_name, &listing);
+    put_largest_first(&listing);
     if (err == ERR_OK)
         err = remove_parts(fs, logger, &listing);
     /* the process may have died between a rename and its sync: the owner will count on the name */
@@ -210,6 +234,20 @@ enum err snapshot_folder_before(struct fs fs, floe_index index, floe_index *olde
     if (err == ERR_OK)
         *older = found;
     return err;
+}
+
+uint64_t snapshot_folder_bytes(struct fs fs, floe_index index)
+{
+    char path[SNAPSHOT_PATH_MAX];
+    snapshot_path(path, index, ".snap");
+    struct fs_file *file;
+    uint64_t bytes = 0;
+    if (fs.ops->open(fs.ctx, path, FS_OPEN_READ, &file) != ERR_OK)
+        return 0;
+    if (fs.ops->size(fs.ctx, file, &bytes) != ERR_OK)
+        bytes = 0;
+    fs.ops->close(fs.ctx, file);
+    return bytes;
 }
 
 /* One that comes back after a crash does no harm, hence no sync. */

@@ -16,6 +16,7 @@
 #include "base/logger.h"
 #include "codec/record.h"
 #include "storage/fs.h"
+#include "storage/snapshot_room.h"
 
 #include <floe/types.h>
 
@@ -36,14 +37,17 @@ void snapshot_meta_deinit(struct snapshot_meta *meta);
 struct snapshot_writer;
 #define SNAPSHOT_TOKEN_BASE (UINT64_C(2) << 32)
 
-enum err snapshot_writer_open(struct fs fs, const struct snapshot_meta *meta,
+/* room (may be NULL) is used if it is there and no other writer has it; it outlives the writer. */
+enum err snapshot_writer_open(struct fs fs, struct snapshot_room *room,
+                              const struct snapshot_meta *meta,
                               struct snapshot_writer **out) MUST_USE;
 /* One chunk, at most SNAPSHOT_CHUNK_MAX bytes. */
 enum err snapshot_writer_add(struct snapshot_writer *writer, const uint8_t *data,
                              size_t len) MUST_USE;
 /* A writer for a file that another member sends: give it each record in order (META first, END
  * last). ERR_CORRUPT: out of order, counts or the sum do not agree. */
-enum err snapshot_receiver_open(struct fs fs, struct snapshot_writer **out) MUST_USE;
+enum err snapshot_receiver_open(struct fs fs, struct snapshot_room *room,
+                                struct snapshot_writer **out) MUST_USE;
 enum err snapshot_receiver_add(struct snapshot_writer *writer,
                                const struct record *record) MUST_USE;
 /* Writes END (own snapshots) and starts the sync with the given token, SNAPSHOT_TOKEN_BASE + n. */
@@ -77,6 +81,8 @@ enum err snapshot_folder_open(struct fs fs, const struct logger *logger,
                               floe_index *newest) MUST_USE;
 /* The newest one older than index; 0: none. */
 enum err snapshot_folder_before(struct fs fs, floe_index index, floe_index *older) MUST_USE;
+/* How long its file is; 0: there is none. */
+uint64_t snapshot_folder_bytes(struct fs fs, floe_index index);
 /* Removes every snapshot older than index. The owner keeps two, and the log behind the older. */
 enum err snapshot_folder_release(struct fs fs, floe_index index) MUST_USE;
 

@@ -3,8 +3,10 @@
 #define STORAGE_SNAPSHOT_INTERNAL_H
 
 #include "storage/snapshot_file.h"
+#include "storage/snapshot_room.h"
 
 #define SNAPSHOT_PATH_MAX 40
+#define SNAPSHOT_RESERVED "snap/reserved"
 #define SNAPSHOT_META_MAX SNAPSHOT_CHUNK_MAX /* payload bytes of META */
 
 /* What END says: over all chunks. */
@@ -15,6 +17,20 @@ struct snapshot_total {
 };
 
 void snapshot_path(char *out, floe_index index, const char *suffix);
+
+/* ---- the reserved room (snapshot_room.c); room may be NULL in the first two ------------------- */
+
+/* The file, under this name from now on; NULL: there is none to be had. Not the borrower's to close
+ * before snapshot_room_part. */
+struct fs_file *snapshot_room_lend(struct snapshot_room *room, const char *path);
+bool snapshot_room_is_lent(const struct snapshot_room *room, const struct fs_file *file);
+/* The snapshot that has this name comes to nothing. */
+void snapshot_room_take_back(struct snapshot_room *room, const char *path);
+/* The snapshot is complete and has so many bytes: the file is the borrower's, without the rest,
+ * which is reserved anew. */
+enum err snapshot_room_part(struct snapshot_room *room, uint64_t used) MUST_USE;
+
+/* ---- records --------------------------------------------------------------------------------- */
 
 /* Appends the record. */
 void snapshot_put_meta(struct buf *out, const struct snapshot_meta *meta);

@@ -17,6 +17,7 @@ enum stage {
 
 struct snapshot_writer {
     struct fs fs;
+    struct snapshot_room *room; /* NULL: none */
     bool receiver;
     enum stage stage;
     struct fs_file *file; /* NULL before META */
@@ -28,10 +29,11 @@ struct snapshot_writer {
     struct buf out; /* one record */
 };
 
-static struct snapshot_writer *writer_new(struct fs fs, bool receiver)
+static struct snapshot_writer *writer_new(struct fs fs, struct snapshot_room *room, bool receiver)
 {
     struct snapshot_writer *writer = mem_calloc(1, sizeof *writer);
     writer->fs = fs;
+    writer->room = room;
     writer->receiver = receiver;
     writer->sum = checksum_new();
     return writer;
@@ -39,7 +41,7 @@ static struct snapshot_writer *writer_new(struct fs fs, bool receiver)
 
 static void writer_free(struct snapshot_writer *writer)
 {
-    if (writer->file != NULL)
+    if (writer->file != NULL && !snapshot_room_is_lent(writer->room, writer->file))
         writer->fs.ops->close(writer->fs.ctx, writer->file);
     snapshot_meta_deinit(&writer->meta);
     checksum_free(writer->sum);
@@ -59,14 +61,23 @@ static enum err write_out(struct snapshot_writer *writer, enum stage stage)
     return err;
 }
 
+static enum err open_file(struct snapshot_writer *writer)
+{
+    const struct fs fs = writer->fs;
+    enum err err = fs.ops->make_dir(fs.ctx, "snap");
+    if (err != ERR_OK)
+        return err;
+    writer->file = snapshot_room_lend(writer->room, writer->path);
+    if (writer->file != NULL)
+        return ERR_OK;
+    return fs.ops->open(fs.ctx, writer->path, FS_OPEN_CREATE_FRESH, &writer->file);
+}
+
 /* The file comes into being with its META. */
 static enum err begin_file(struct snapshot_writer *writer)
 {
-    const struct fs fs = writer->fs;
     snapshot_path(writer->path, writer->meta.index, writer->receiver ? ".recv.part" : ".snap.part");
-    enum err err = fs.ops->make_dir(fs.ctx, "snap");
-    if (err == ERR_OK)
-        err = fs.ops->open(fs.ctx, writer->path, FS_OPEN_CREATE_FRESH, &writer->file);
+    enum err err = open_file(writer);
     if (err != ERR_OK) {
         writer->file = NULL;
         writer->stage = STAGE_FAILED;
@@ -101,11 +112,11 @@ static enum err write_end(struct snapshot_writer *writer)
 
 /* ---- our own --------------------------------------------------------------------------------- */
 
-enum err snapshot_writer_open(struct fs fs, const struct snapshot_meta *meta,
-                              struct snapshot_writer **out)
+enum err snapshot_writer_open(struct fs fs, struct snapshot_room *room,
+                              const struct snapshot_meta *meta, struct snapshot_writer **out)
 {
     ASSERT(meta->index > 0);
-    struct snapshot_writer *writer = writer_new(fs, false);
+    struct snapshot_writer *writer = writer_new(fs, room, false);
     writer->meta.index = meta->index;
     writer->meta.term = meta->term;
     writer->meta.conf_state = floe_conf_state_copy(&meta->conf_state);
@@ -129,9 +140,10 @@ enum err snapshot_writer_add(struct snapshot_writer *writer, const uint8_t *data
 
 /* ---- received -------------------------------------------------------------------------------- */
 
-enum err snapshot_receiver_open(struct fs fs, struct snapshot_writer **out)
+enum err snapshot_receiver_open(struct fs fs, struct snapshot_room *room,
+                                struct snapshot_writer **out)
 {
-    *out = writer_new(fs, true);
+    *out = writer_new(fs, room, true);
     return ERR_OK;
 }
 
@@ -172,6 +184,8 @@ enum err snapshot_writer_finish(struct snapshot_writer *writer, uint64_t token)
     if (writer->receiver && writer->stage != STAGE_END)
         return ERR_CORRUPT; /* the sender stopped in the middle */
     enum err err = writer->stage == STAGE_CHUNKS ? write_end(writer) : ERR_OK;
+    if (err == ERR_OK && snapshot_room_is_lent(writer->room, writer->file))
+        err = snapshot_room_part(writer->room, writer->offset);
     if (err == ERR_OK)
         err = writer->fs.ops->sync_start(writer->fs.ctx, writer->file, token);
     writer->stage = err == ERR_OK ? STAGE_SYNC : STAGE_FAILED;
@@ -196,6 +210,10 @@ enum err snapshot_writer_commit(struct snapshot_writer *writer)
 void snapshot_writer_abort(struct snapshot_writer *writer)
 {
     const struct fs fs = writer->fs;
+    if (snapshot_room_is_lent(writer->room, writer->file)) {
+        snapshot_room_take_back(writer->room, writer->path);
+        writer->file = NULL;
+    }
     if (writer->file != NULL)
         (void)fs.ops->remove(fs.ctx, writer->path); /* else it is a remnant for the next start */
     writer_free(writer);

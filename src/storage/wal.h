@@ -179,6 +179,11 @@ bool wal_has_room(const struct wal *wal, uint64_t bytes, uint64_t largest);
 bool wal_reserve(struct wal *wal, uint64_t bytes, uint64_t largest);
 /* Segments that are kept for being used again go, but for the next one: others need the room. */
 void wal_give_up_spares(struct wal *wal);
+/* From now on only short segments are made and none is used again; what there is of spare ones
+ * goes, but for a short one. Or all as ever. For small disks, and for those that get full. */
+void wal_set_frugal(struct wal *wal, bool frugal);
+/* On the disk in segments that go as soon as a new snapshot is marked, or go already. */
+uint64_t wal_releasable_bytes(const struct wal *wal);
 /* The smallest segment that is reserved: what the owner keeps back is counted in it. */
 uint64_t wal_room_unit(const struct wal *wal);
 /* True once after a segment got less room than it should have, while older segments could go if a

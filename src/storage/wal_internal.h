@@ -143,6 +143,7 @@ struct wal {
     struct wal_spare spares[WAL_SPARES_MAX]; /* the next segments, in this order */
     size_t spare_count;
     bool spare_refused;    /* preparing failed; tried again by the rotation itself */
+    bool is_frugal;        /* the owner wants it: no whole segments */
     bool is_short;         /* there was no room for a whole segment at the last try */
     bool space_hint;       /* ... and the owner was not told yet */
     struct wal_sync sync;

@@ -333,8 +333,10 @@ static enum err reserve_again(struct wal *wal, struct wal_segment *segment, stru
     uint64_t size = 0;
     if (ops->size(wal->fs.ctx, file, &size) != ERR_OK)
         return ERR_IO;
-    segment->limit = wal_segment_whole(wal, segment->number);
     uint64_t told = size > segment->reserved ? size : segment->reserved;
+    /* a short one stays so: the rest may be what others have reserved, and lost in a power cut */
+    segment->limit =
+        told >= wal_room_unit(wal) ? told : wal_segment_whole(wal, segment->number);
     uint64_t want = told > segment->limit ? told : segment->limit;
     segment->reserved = size;
     if (size >= want)

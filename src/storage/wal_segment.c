@@ -55,6 +55,8 @@ struct wal_segment *wal_segment_push(struct wal *wal, const struct wal_segment *
 
 uint64_t wal_segment_whole(const struct wal *wal, uint64_t number)
 {
+    if (wal->is_frugal)
+        return wal_room_unit(wal);
     return number == 1 ? wal->first_segment_bytes : wal->segment_bytes;
 }
 

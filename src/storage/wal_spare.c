@@ -64,7 +64,8 @@ static enum err make(struct wal *wal, uint64_t number, uint64_t need, bool may_g
     if (ops->open(wal->fs.ctx, path, FS_OPEN_CREATE_FRESH, &file) != ERR_OK)
         return wal_note_error(wal, "create", path);
     bool enough = ops->allocate(wal->fs.ctx, file, whole) == ERR_OK;
-    wal_segment_note_room(wal, path, enough);
+    if (!enough || !wal->is_frugal)
+        wal_segment_note_room(wal, path, enough);
     if (!enough && !reserve_short(wal, file, least, whole) && !may_grow) {
         enum err err = wal_note_error(wal, "allocate", path);
         ops->close(wal->fs.ctx, file);
@@ -108,7 +109,7 @@ enum err wal_segment_maybe_prepare(struct wal *wal)
 
 bool wal_spare_wants(const struct wal *wal, const struct wal_segment *segment)
 {
-    return !wal->is_short && wal->spare_count < WAL_SPARES_MAX &&
+    return !wal->is_short && !wal->is_frugal && wal->spare_count < WAL_SPARES_MAX &&
            segment->reserved == wal->segment_bytes;
 }
 
@@ -157,6 +158,37 @@ void wal_give_up_spares(struct wal *wal)
         wal_segment_path(path, last->name, true);
         (void)wal->fs.ops->remove(wal->fs.ctx, path); /* else a remnant */
     }
+}
+
+/* A longer one is cut: nothing of it counts yet. */
+static void shorten_next(struct wal *wal)
+{
+    struct wal_spare *spare = &wal->spares[0];
+    uint64_t least = wal_room_unit(wal);
+    if (wal->spare_count == 0 || spare->reserved <= least ||
+        wal->fs.ops->truncate(wal->fs.ctx, spare->file, least) != ERR_OK)
+        return;
+    spare->reserved = least;
+    spare->limit = least;
+}
+
+void wal_set_frugal(struct wal *wal, bool frugal)
+{
+    wal->is_frugal = frugal;
+    if (!frugal)
+        return;
+    wal_give_up_spares(wal);
+    shorten_next(wal);
+}
+
+uint64_t wal_releasable_bytes(const struct wal *wal)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i + 1 < wal->segment_count; i++) {
+        const struct wal_segment *segment = &wal->segments[i];
+        bytes += larger(segment->end, segment->reserved);
+    }
+    return bytes;
 }
 
 /* ---- room ------------------------------------------------------------------------------------ */

@@ -41,7 +41,7 @@ class Turns:
         self.ports, self.seen = ports, {}
 
     def look(self, what):
-        longest, longer, all_turns = 0, 0, 0
+        longest, busy, longer, all_turns = 0, 0, 0, 0
         for port in self.ports:
             try:
                 conn = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -58,8 +58,9 @@ class Turns:
                 longer += count - short - before[1]
             self.seen[port] = (count, count - short)
             longest = max(longest, int(values["floe_turn_longest_us"]))
-        bench.say("%s: %d turns, %d of them over 16 ms; the longest since the start %.1f ms" %
-                  (what, all_turns, longer, longest / 1e3))
+            busy = max(busy, int(values["floe_turn_longest_busy_us"]))
+        bench.say("%s: %d turns, %d of them over 16 ms; the longest since the start %.1f ms, in time of the processor %.1f ms" %
+                  (what, all_turns, longer, longest / 1e3, busy / 1e3))
 
 
 def post(port, path, body):
@@ -78,6 +79,8 @@ def long_requests(port, turns):
     revision = json.loads(post(port, "/v3/kv/range", dict(every, count_only=True))[1])["header"]["revision"]
     asked = [("count of an old revision", "kv/range", dict(every, count_only=True, revision=int(revision) - 1)),
              ("the last one by value", "kv/range", dict(every, sort_target="VALUE", sort_order="DESCEND", limit=1)),
+             ("100,000 keys by revision", "kv/range",
+              dict(every, sort_target="MOD", sort_order="DESCEND", keys_only=True, limit=100000)),
              ("hashkv", "maintenance/hashkv", {}),
              ("delete of all", "kv/deleterange", every)]
     for what, path, body in asked:

@@ -2,6 +2,7 @@
 reserved) wherever the tests run; a small tmpfs is a full disk where one can be mounted (in a mount namespace of its own;
 said loudly where not)."""
 import http.client
+import json
 import os
 import resource
 import socket
@@ -122,13 +123,15 @@ def test_member_without_room_leaves_the_others_working_and_comes_back():
 def test_log_goes_on_in_short_segments_where_whole_ones_do_not_fit():
     with Cluster(1) as c:
         n = c.nodes[1]
-        start_limited(n, 3 * MIB // 2)
+        start_limited(n, 3 * MIB)
         c.leader()
         results = {}
-        write_until_it_ends(n, "k", results, most=300)  # 6 MB
-        assert set(results.values()) == {204} and len(results) == 300
-        sizes = [os.path.getsize(os.path.join(n.dir, "wal", f)) for f in os.listdir(os.path.join(n.dir, "wal"))]
-        assert len(sizes) > 4 and max(sizes) <= 3 * MIB // 2, sizes
+        for i in range(300):  # 6 MB over a few keys: a snapshot has to fit into such a file, too
+            key = "k%d" % (i % 4)
+            results[key] = n.put(key, value_of(key)).status
+            assert results[key] == 204, (i, results[key], n.log()[-2000:])
+        files = {f: os.path.getsize(os.path.join(n.dir, "wal", f)) for f in os.listdir(os.path.join(n.dir, "wal"))}
+        assert max(int(f.split(".")[0], 16) for f in files) > 4 and max(files.values()) <= 3 * MIB, files
         assert "no room for a whole log segment" in n.log()
         n.kill()
         n.start()
@@ -286,6 +289,57 @@ def test_full_disk_refuses_growth_while_reads_and_deletes_go_on():
         wait_for("a write to be taken again", lambda: n.put("after", b"1").status == 204)
         assert_all_there(n, results)
         assert "short of room" in n.log() and "room again" in n.log()
+    on_small_disk(24, run)
+
+
+def bulk(node, keys, value):
+    """How many of these were stored at once."""
+    body = "".join(json.dumps({"key": key, "value": value}) + "\n" for key in keys)
+    lines = node.request("POST", "/kv/", body, timeout=30).body.splitlines()
+    return json.loads(lines[-1]).get("applied", 0) if lines else 0
+
+
+def fill_with_data(node, size, at_once):
+    """Until there is no more to be had, also after a while."""
+    count = refused = 0
+    while refused < 4:
+        keys = ["k%07d" % (count + i) for i in range(at_once)]
+        if bulk(node, keys, os.urandom(size // 2).hex()) == at_once:
+            count += at_once
+        else:
+            refused += 1
+            time.sleep(0.4)
+    return count
+
+
+def delete_all(node, first, end):
+    c = http.client.HTTPConnection("127.0.0.1", node.http_port, timeout=15)
+    for i in range(first, end):
+        c.request("DELETE", "/kv/k%07d" % i)
+        answer = c.getresponse()
+        body = answer.read()
+        # what a bulk request had done before it was refused is there, or not
+        assert answer.status in (204, 404), (i, answer.status, body, node.log()[-2000:])
+    c.close()
+
+
+def test_disk_that_is_full_of_own_data_takes_all_deletes_and_then_growth():
+    def run(c, n, disk):
+        for size, at_once, how in ((600, 50, n.kill), (6000, 5, n.terminate)):
+            disk.start()
+            wait_for("the node to serve", n.serves, 30)
+            c.leader()
+            count = fill_with_data(n, size, at_once)
+            assert count * size > disk.mib * MIB / 10, count
+            how()
+            disk.start()
+            wait_for("the node to serve", n.serves, 30)
+            c.leader()
+            wait_for("a refusal", lambda: n.put("more", VALUE).status == 507)
+            delete_all(n, 0, count // 2)
+            wait_for("a write to be taken again", lambda: n.put("after", VALUE).status == 204, 20)
+            delete_all(n, count // 2, count)
+            how()
     on_small_disk(24, run)
 
 

@@ -120,7 +120,7 @@ def run(watchers, puts, size=3, report=print):
         cpu, begin = cpu_seconds(watched), time.monotonic()
         statuses = {}
         for value in range(0, puts, 1000):  # the key of the load is the value, so each is one put
-            jobs = [("kv/fan?n=%d" % i, b"%d" % i) for i in range(value, min(value + 1000, puts))]
+            jobs = [("kv/fan#%d" % i, b"%d" % i) for i in range(value, min(value + 1000, puts))]
             statuses.update(load([writer.http_port], jobs, connections=4, depth=8))
         assert set(statuses.values()) == {204}, "a put failed"
         written = time.monotonic() - begin

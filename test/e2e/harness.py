@@ -220,7 +220,8 @@ class Cluster:
 
 
 async def _writer(port, jobs, results, depth):
-    """Pipelined PUTs over one connection; results[key] = status (None: no answer)."""
+    """Pipelined PUTs over one connection; results[key] = status (None: no answer). What
+    follows a # only tells writes of one key apart."""
     while jobs:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -235,7 +236,7 @@ async def _writer(port, jobs, results, depth):
                     pending.append(key)
                     results[key] = None
                     writer.write(b"PUT /%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
-                                 % (key.encode(), len(value)) + value)
+                                 % (key.partition("#")[0].encode(), len(value)) + value)
                 await writer.drain()
                 head = await reader.readuntil(b"\r\n\r\n")
                 status = int(head[9:12])

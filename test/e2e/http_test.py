@@ -158,6 +158,8 @@ def test_idempotency_key_makes_a_retry_safe():
         assert again.status == 204 and again.headers["Idempotency-Replayed"] == "true"
         assert again.headers["ETag"] == first.headers["ETag"]
         assert other.get("a").body == b"2"
+        assert n.put("a", b"2", {"Idempotency-Key": "a/b c"}).status == 204
+        assert n.request("GET", "/tx/a%2Fb%20c").json()["state"] == "committed"
         known = other.request("GET", "/tx/order-17").json()
         assert known["state"] == "committed" and known["succeeded"] is True
         assert known["revision"] == int(first.headers["X-Floe-Revision"])
@@ -450,6 +452,25 @@ def test_fan_out_loses_and_reorders_nothing():
     fanout.run(60, 1000, 1, report=lambda text: print("    " + text))
 
 
+def test_pages_of_another_origin_may_read_if_it_is_allowed():
+    ask = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        assert n.put("a", b"1").headers["Access-Control-Allow-Origin"] is None
+        assert n.request("OPTIONS", "/kv/a", headers=ask).headers["Access-Control-Allow-Origin"] is None
+    with Cluster(1, extra={"http": {"allow_origin": '"https://app.example"'}}) as c:
+        n = c.start().nodes[1]
+        for r in (n.put("a", b"1"), n.request("GET", "/none"), n.request("POST", "/v3/kv/range", "{")):
+            assert r.headers["Access-Control-Allow-Origin"] == "https://app.example"
+            assert r.headers["Access-Control-Expose-Headers"] == "*"
+        before = n.request("OPTIONS", "/kv/a", headers=ask)
+        assert before.status == 204 and "PUT" in before.headers["Access-Control-Allow-Methods"]
+        assert "Idempotency-Key" in before.headers["Access-Control-Allow-Headers"]
+        w = Watch(n, "/kv/a?watch")
+        assert w.response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        w.close()
+
+
 def test_watch_of_http_1_0_and_of_a_stopping_server():
     import socket
     with Cluster(1) as c:
@@ -565,6 +586,47 @@ def test_limits_are_told():
         assert post(n, "/txn", {"then": [{"put": {"key": "a", "value": "x" * 1001}}]}).code() == "value_too_large"
 
 
+def takes_its_parameters_only(n, method, path, operation):
+    taken = {p["name"]: p.get("description", "") for p in operation["parameters"] if p["in"] == "query"}
+    def code(query):
+        r = n.request(method, path + "?" + query, "" if method in ("PUT", "POST") else None)
+        if method != "HEAD" and r.status == 400 and r.code() == "unknown_parameter":
+            text = r.json()["error"]
+            assert '"%s"' % query.split("&")[-1].split("=")[0] in text, text
+            assert all(name in text.split(" takes")[1] for name in taken if not taken[name]), text
+            return "unknown"
+        return r.status
+    if path in ("/health", "/livez", "/readyz", "/version", "/metrics"):
+        assert code("exclude=x") == 200
+        return
+    assert code("nonsense=1") == (400 if method == "HEAD" else "unknown"), (method, path)
+    for name, when in taken.items():
+        if name != "watch" and method != "HEAD":
+            assert (code(name + "=x") == "unknown") == when.startswith("only"), (method, path, name)
+        if "watch" in taken and when and method != "HEAD":
+            assert code("prefix=a&watch&" * (path == "/kv/") + "watch&" * (path != "/kv/") + name + "=x") == (
+                "unknown" if when.startswith("not") else 400), (method, path, name)
+
+
+def test_unknown_and_misplaced_parameters_are_refused():
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        n.put("a", b"1")
+        for method, path, name in (("PUT", "/kv/a?tll=5", "tll"), ("DELETE", "/kv/a?prefix=b", "prefix"), ("GET", "/kv/a?revison=2", "revison"),
+                                   ("GET", "/a?limit=1", "limit"), ("PUT", "/a?%74%6cl=5", "tll"), ("GET", "/kv/?prefix=a&x=1", "x"),
+                                   ("GET", "/kv/?prefix=a&from_revision=1", "from_revision"), ("GET", "/kv/a?watch&revision=1", "revision"),
+                                   ("POST", "/17?prefix=b", "prefix"), ("DELETE", "/17?a", "a"), ("POST", "/txn?dry", "dry"),
+                                   ("GET", "/limits?a%00%ff%22", "a???"[:3] + '"'), ("POST", "/kv/?prefix=a", "prefix")):
+            r = n.request(method, path, "1" if method in ("PUT", "POST") else None)
+            assert (r.status, r.code()) == (400, "unknown_parameter"), (method, path, r.body)
+            assert '"%s"' % name in r.json()["error"], r.body
+        assert n.get("a").body == b"1" and n.get("a").headers["ETag"] == '"2"'
+        assert "GET /kv/ with watch takes prefix, from, to, watch, from_revision" in n.request(
+            "GET", "/kv/?watch&prefix=a&limit=1").json()["error"]
+        assert n.request("GET", "/limits?a&a").code() == "bad_query" and n.get("a?consistency=stale&consistency=stale").code() == "bad_consistency"
+        assert n.request("POST", "/v3/kv/range?a=b", '{"key":"YQ=="}').status == 200
+
+
 def test_openapi_is_what_is_served():
     with Cluster(1) as c:
         n = c.start().nodes[1]
@@ -595,8 +657,9 @@ def test_openapi_is_what_is_served():
                     assert refused, (method, path, r.status, r.body)
                 if r.status >= 400:
                     assert set(r.json()) == {"error", "code"}, r.body
-            for operation in methods.values():
+            for method, operation in methods.items():
                 assert operation["summary"] and operation["responses"]
+                takes_its_parameters_only(n, method.upper(), concrete, operation)
         for path in ("/kv/{key}", "/kv/", "/txn", "/leases/{id}", "/members/{id}/promote", "/leader", "/events", "/limits", "/tx/{id}"):
             assert path in described["paths"], path
 

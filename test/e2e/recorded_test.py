@@ -15,7 +15,14 @@ def test_floe_answers_as_etcd_did():
         old = json.load(file)
     steps = sum(map(len, old.values()))
     assert steps >= 2752, steps
-    assert compare.report(compare.differences(old, compare.record("floe", 0, "")), steps) == 0
+    new = compare.record("floe", 0, "")
+    # With members of their own they end by time-outs where the machine is very busy: once more, alone.
+    again = {d[0] for d in compare.differences(old, new)
+             if d[0].startswith("cluster3_") and not compare.wanted(d[0], d[1], d[3])}
+    for name in sorted(again):
+        print("    %s differs; once more" % name)
+        new.update(compare.record("floe", 0, name))
+    assert compare.report(compare.differences(old, new), steps) == 0
 
 
 if __name__ == "__main__":

@@ -363,7 +363,12 @@ def test_13_members_and_their_urls_come_and_go():
     with Cluster(3) as c:
         c.start()
         n = c.followers()[0]
-        members = good(n, "cluster/member/list")["members"]
+
+        def listed():
+            found = good(n, "cluster/member/list")["members"]
+            return found if all("clientURLs" in m for m in found) else None  # each tells its own when it connects
+
+        members = wait_for("every member's URLs", listed, 10)
         assert [m["ID"] for m in members] == ["1", "2", "3"]
         for m in members:
             node = c.nodes[int(m["ID"])]
@@ -400,6 +405,37 @@ def test_without_a_leader_writes_fail_and_stale_reads_go_on():
         assert n.request("GET", "/health").status == 503
         assert json.loads(n.request("GET", "/health").body)["health"] == "false"
         assert "etcdserver: no leader" in good(n, "maintenance/status")["errors"]
+
+
+def test_an_answer_may_be_larger_than_the_room_for_all():
+    limits = {"value_bytes": 10000, "pending_bytes": 65536}
+    with Cluster(1, extra={"limits": limits}) as c:
+        n = c.start().nodes[1]
+        for i in range(100):
+            assert n.put("big/%02d" % i, b"v" * 5000).status == 204
+        rows = {"key": b64("big/"), "range_end": b64("big0")}
+        assert len(good(n, "kv/range", rows)["kvs"]) == 100
+        assert len(good(n, "kv/range", dict(rows, sort_target="MOD"))["kvs"]) == 100
+        for more in ([], [{"request_put": {"key": b64("x")}}]):
+            answer = good(n, "kv/txn", {"success": [{"request_range": rows}] + more})
+            assert len(answer["responses"][0]["response_range"]["kvs"]) == 100
+        seen = []
+        def ask():
+            for _ in range(10):
+                r = post(n, "kv/range", rows)
+                assert r[0] in (200, 429), r
+                assert r[0] == 200 or (r[1]["code"], r[1]["error"]) == (8, r[1]["message"]), r
+                assert r[0] != 200 or len(r[1]["kvs"]) == 100
+                seen.append(r[0])
+        askers = [threading.Thread(target=ask) for _ in range(8)]
+        for t in askers:
+            t.start()
+        for t in askers:
+            t.join()
+        assert len(seen) == 80 and 200 in seen
+        r = n.request("POST", "/v3/kv/put", b"x" * 20_000_000)
+        assert r.status == 429 and r.json()["code"] == 8, r.body
+        assert n.request("POST", "/v3/kv/%zz", b"{}").json()["code"] == 3
 
 
 def test_metrics_have_etcds_names():

@@ -186,7 +186,7 @@ static void receive(const struct buf *encoded, floe_index index)
 {
     struct mem_fs *disk = mem_fs_new();
     struct snapshot_writer *writer;
-    ASSERT(snapshot_receiver_open(mem_fs_table(disk), &writer) == ERR_OK);
+    ASSERT(snapshot_receiver_open(mem_fs_table(disk), NULL, &writer) == ERR_OK);
     for (size_t at = 0; at < encoded->len;) {
         struct record record;
         size_t used;

@@ -81,8 +81,16 @@ static void draw_op(struct world *world, const struct client *client, struct his
 
 static void draw_heal_op(const struct clients *clients, struct history_op *out)
 {
-    out->op.kind = clients->heal == HEAL_WRITE ? LINEAR_PUT : LINEAR_READ;
+    out->op.kind = clients->heal == HEAL_CLEAR   ? LINEAR_DELETE
+                   : clients->heal == HEAL_WRITE ? LINEAR_PUT
+                                                 : LINEAR_READ;
     out->op.key = clients->heal == HEAL_WRITE ? 0 : clients->heal_key;
+}
+
+/* The write that must be taken then is one that fits. */
+static bool is_heal_with_room(const struct world *world)
+{
+    return world->healing && world->plan.disk_bytes != 0;
 }
 
 void clients_wish(struct world *world, unsigned number, uint64_t wish)
@@ -106,8 +114,9 @@ void clients_wish(struct world *world, unsigned number, uint64_t wish)
     op.machine = world->healing ? world_pick_member(world) : world_pick(world, MACHINE_UP);
     if (op.op.kind == LINEAR_PUT || op.op.kind == LINEAR_CAS) {
         op.op.value = ++clients->values;
-        size_t most = world_below(world, 100) == 0 ? world->plan.value_bytes_huge
-                                                   : world->plan.value_bytes_max;
+        size_t most = world_below(world, 100) == 0 && !is_heal_with_room(world)
+                          ? world->plan.value_bytes_huge
+                          : world->plan.value_bytes_max;
         op.value_len = (size_t)world_below(world, most) + 1;
     }
     client->wishes++;
@@ -323,7 +332,12 @@ static void heal_on(struct world *world, const struct history_op *op)
     struct clients *clients = &world->clients;
     if (!op->op.known || op->dropped)
         return;
-    if (clients->heal == HEAL_WRITE) {
+    if (clients->heal == HEAL_CLEAR) {
+        if (++clients->heal_key < world->plan.keys)
+            return;
+        clients->heal_key = 0;
+        clients->heal = HEAL_WRITE;
+    } else if (clients->heal == HEAL_WRITE) {
         clients->heal_index = op->index;
         clients->heal = HEAL_READ;
     } else if (++clients->heal_key == world->plan.keys) {
@@ -364,7 +378,7 @@ void clients_machine_died(struct world *world, unsigned machine)
 
 void clients_heal(struct world *world)
 {
-    world->clients.heal = HEAL_WRITE;
+    world->clients.heal = world->plan.disk_bytes != 0 ? HEAL_CLEAR : HEAL_WRITE;
     struct client *client = &world->clients.client[0];
     if (client->token == 0)
         queue_put(&world->queue, world->now_us + 1, EVENT_CLIENT, 0, client->wishes);

@@ -34,7 +34,8 @@ struct client {
     struct buf body;
 };
 
-enum heal_step { HEAL_NONE, HEAL_WRITE, HEAL_READ, HEAL_DONE };
+/* CLEAR: on disks of their own data all is deleted, which must make room enough. */
+enum heal_step { HEAL_NONE, HEAL_CLEAR, HEAL_WRITE, HEAL_READ, HEAL_DONE };
 
 struct clients {
     struct client client[SIM_CLIENTS_MAX];

@@ -28,6 +28,22 @@ static enum err refuse_room(struct disk *disk)
     return ERR_IO;
 }
 
+/* As far as files have names. */
+static uint64_t free_room(const struct disk *disk)
+{
+    uint64_t room = disk->manner.capacity != 0 ? disk->manner.capacity : UINT64_MAX;
+    for (size_t i = 0; i < disk->now.count && room != UINT64_MAX; i++) {
+        uint64_t size = disk->now.list[i].file->now.size;
+        room -= size < room ? size : room;
+    }
+    return disk->manner.full ? 0 : room;
+}
+
+static bool fits(const struct disk *disk, const struct disk_file *file, uint64_t size)
+{
+    return size <= file->now.size || size - file->now.size <= free_room(disk);
+}
+
 /* Counts a change; ERR_IO: this one fails. */
 static enum err count(struct disk *disk)
 {
@@ -128,7 +144,7 @@ static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, con
 {
     struct disk *disk = ctx;
     ASSERT(handle->writable);
-    if (disk->manner.full && offset + len > handle->file->now.size)
+    if (!fits(disk, handle->file, offset + len))
         return refuse_room(disk);
     bool was_stopped = disk->stopped;
     enum err err = count(disk);
@@ -151,7 +167,7 @@ static enum err op_truncate(void *ctx, struct fs_file *handle, uint64_t size)
 {
     struct disk *disk = ctx;
     ASSERT(handle->writable);
-    if (disk->manner.full && size > handle->file->now.size)
+    if (!fits(disk, handle->file, size))
         return refuse_room(disk);
     if (count(disk) != ERR_OK)
         return ERR_IO;
@@ -307,6 +323,12 @@ static enum err op_list(void *ctx, const char *dir, fs_list_fn fn, void *arg)
     return ERR_OK;
 }
 
+static uint64_t op_free_bytes(void *ctx)
+{
+    const struct disk *disk = ctx;
+    return free_room(disk);
+}
+
 static const char *op_last_error(void *ctx)
 {
     const struct disk *disk = ctx;
@@ -418,6 +440,7 @@ static const struct fs_ops ops = {
     .make_dir = op_make_dir,
     .sync_dir = own_sync_dir,
     .list = op_list,
+    .free_bytes = op_free_bytes,
     .last_error = op_last_error,
     .is_full = op_is_full,
 };

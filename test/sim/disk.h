@@ -23,6 +23,7 @@ struct disk_manner {
     uint64_t stuck_until_us; /* none ends before */
     bool sync_inline;
     bool full; /* no file grows */
+    uint64_t capacity; /* bytes of all files; 0: no end */
 };
 
 struct disk;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define TOKENS (UINT64_C(1) << 63) /* from here on; those of api are below */
+#define OPERATOR SIM_HOLDERS /* the last one */
 #define CHECKPOINT_MS 300u
 /* Most runs never write as much. Where values are huge, more of it would only be written into one
  * snapshot after the other: a few such seeds took more time than all the others together. */
@@ -31,7 +32,7 @@ void holders_start(struct world *world)
 {
     world->holders.prng.state = world->plan.seed ^ UINT64_C(0x6c656173);
     world->holders.last_token = TOKENS;
-    for (unsigned i = 0; i < SIM_HOLDERS; i++)
+    for (unsigned i = 0; i <= SIM_HOLDERS; i++)
         again_in(world, i, below(world, 2000000));
 }
 
@@ -84,18 +85,21 @@ static void ask_grant(struct world *world, struct machine *machine, struct holde
                machine_now_ms(machine));
 }
 
-static void ask_alarm(struct world *world, struct machine *machine, struct holder *holder)
+/* The operator lifts what is raised, also when all faults have ended, and sometimes raises one. */
+static bool ask_alarm(struct world *world, struct machine *machine, struct holder *holder)
 {
     const struct kv_alarm *raised;
-    size_t count = kv_alarms(machine->node->kv, &raised);
+    bool any = kv_alarms(machine->node->kv, &raised) > 0;
+    if (!any && (world->healing || below(world, 8) > 0))
+        return false;
     bool corrupt = below(world, 2) == 0;
     struct kv_alarm alarm = {.member = 1 + below(world, SIM_MEMBERS_MAX),
                              .kind = corrupt ? KV_ALARM_CORRUPT : KV_ALARM_NO_SPACE};
-    struct kv_command command = {.type = KV_COMMAND_ALARM,
-                                 .alarm = count > 0 ? raised[below(world, count)] : alarm,
-                                 .raise = count == 0};
+    struct kv_command command = {
+        .type = KV_COMMAND_ALARM, .alarm = any ? raised[0] : alarm, .raise = !any};
     holder->does = HOLDER_ALARMS;
     node_write(machine->node, holder->token, &command, false, machine_now_ms(machine));
+    return true;
 }
 
 static void ask_revoke(struct machine *machine, struct holder *holder)
@@ -111,10 +115,9 @@ static void ask(struct world *world, struct machine *machine, struct holder *hol
 {
     holder->token = ++world->holders.last_token;
     holder->asked_us = world->now_us;
-    const struct kv_alarm *alarms;
-    bool raised = kv_alarms(machine->node->kv, &alarms) > 0;
-    if (holder->does != HOLDER_HOLDS && (raised || below(world, 20) == 0)) {
-        ask_alarm(world, machine, holder);
+    if (holder == &world->holders.holder[OPERATOR]) {
+        if (!ask_alarm(world, machine, holder))
+            holder->token = 0;
     } else if (holder->does != HOLDER_HOLDS) {
         ask_grant(world, machine, holder);
     } else if (holder->renewals == 0) {
@@ -127,19 +130,6 @@ static void ask(struct world *world, struct machine *machine, struct holder *hol
     trace_line(&world->trace, machine->id, "holder does=%d lease=%" PRIu64 " ttl=%" PRIu64,
                (int)holder->does, holder->lease, holder->ttl_s);
     machine_wake(machine, world->now_us + world->plan.turn_us);
-}
-
-/* Nobody could write while one is raised. */
-static void lift_alarms(struct world *world)
-{
-    struct holder *holder = &world->holders.holder[0];
-    unsigned leader = world_leader(world);
-    const struct kv_alarm *alarms;
-    if (leader == 0 || kv_alarms(world->machine[leader].node->kv, &alarms) == 0)
-        return;
-    holder->token = ++world->holders.last_token;
-    ask_alarm(world, &world->machine[leader], holder);
-    machine_wake(&world->machine[leader], world->now_us + world->plan.turn_us);
 }
 
 static void give_up(struct holder *holder)
@@ -163,13 +153,8 @@ static bool lets_run_out(struct world *world, struct holder *holder)
 void holders_event(struct world *world, unsigned number, uint64_t step)
 {
     struct holder *holder = &world->holders.holder[number];
-    if (holder->step != step || (world->healing && number != 0))
+    if (holder->step != step || (world->healing && number != OPERATOR))
         return;
-    if (world->healing) {
-        lift_alarms(world);
-        again_in(world, number, 1000 * (uint64_t)world->plan.request_timeout_ms);
-        return;
-    }
     if (holder->token != 0)
         give_up(holder); /* nothing was heard */
     if (lets_run_out(world, holder)) {
@@ -194,7 +179,8 @@ void holders_event(struct world *world, unsigned number, uint64_t step)
         return;
     if (machine_runs(machine))
         ask(world, machine, holder);
-    again_in(world, number, 2000 * (uint64_t)world->plan.request_timeout_ms);
+    uint64_t patience_us = 2000 * (uint64_t)world->plan.request_timeout_ms;
+    again_in(world, number, holder->token != 0 ? patience_us : 300000);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -256,7 +242,7 @@ static uint64_t pause_us(struct world *world, const struct holder *holder)
 
 static void take(struct world *world, const struct node_result *result)
 {
-    for (unsigned i = 0; i < SIM_HOLDERS; i++) {
+    for (unsigned i = 0; i <= SIM_HOLDERS; i++) {
         struct holder *holder = &world->holders.holder[i];
         if (holder->token != result->token)
             continue;

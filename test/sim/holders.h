@@ -25,7 +25,7 @@ enum holder_does {
     HOLDER_HOLDS,
     HOLDER_RENEWS,
     HOLDER_REVOKES,
-    HOLDER_ALARMS, /* without a lease: raises or lifts an alarm */
+    HOLDER_ALARMS, /* the operator: raises or lifts an alarm */
 };
 
 struct holder {
@@ -54,7 +54,7 @@ struct holders {
     uint64_t last_token;
     uint64_t last_lease;
     uint64_t promises; /* made; also counts answered grants */
-    struct holder holder[SIM_HOLDERS];
+    struct holder holder[SIM_HOLDERS + 1]; /* the last one is the operator of alarms */
 };
 
 void holders_start(struct world *world);

@@ -108,7 +108,9 @@ static void use_other_conf(struct machine *machine, struct node_member_option *m
                 (struct node_member_option){.id = i, .address = world->machine[i].address};
     options->join = world_below(world, 2) == 0;
     options->snapshot_entries = 1 + world_below(world, 50);
-    options->log_segment_bytes = 4096u << world_below(world, 6);
+    uint64_t segment_bytes = 4096u << world_below(world, 6);
+    if (world->plan.disk_bytes == 0) /* a small disk is as large as some of these take */
+        options->log_segment_bytes = segment_bytes;
     options->election_ms += options->heartbeat_ms * (uint32_t)world_below(world, 4);
 }
 

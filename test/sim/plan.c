@@ -173,6 +173,17 @@ static void draw_alone(struct plan *plan, struct prng *prng)
     plan->read_weight = plan->put_weight = 10;
 }
 
+/* Disks that the clients' data fills. Each can hold the largest ordinary value. */
+static void draw_disks(struct plan *plan, struct prng *prng)
+{
+    if (prng_below(prng, 5) != 0)
+        return;
+    uint64_t segment = plan->log_segment_bytes != 0 ? plan->log_segment_bytes : 4u << 20;
+    uint64_t unit = segment / 2 < 1u << 20 ? segment / 2 : 1u << 20;
+    plan->disk_bytes = 2 * segment + unit * PICK(prng, 8, 12, 20, 40) +
+                       (uint64_t)plan->value_bytes_max * PICK(prng, 12, 16, 24);
+}
+
 void plan_draw(struct plan *plan, uint64_t seed)
 {
     struct prng prng = {.state = seed};
@@ -186,4 +197,5 @@ void plan_draw(struct plan *plan, uint64_t seed)
     draw_transfers(plan, &prng);
     draw_rollbacks(plan, &prng);
     draw_alone(plan, &prng);
+    draw_disks(plan, &prng);
 }

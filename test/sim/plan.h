@@ -73,6 +73,7 @@ struct plan {
     uint32_t turn_us;          /* what a turn takes */
     uint32_t sync_us;
     bool sync_inline;  /* a sync keeps the process waiting */
+    uint64_t disk_bytes; /* how much fits on a disk, about; 0: all */
     bool strict_names; /* names without a synced directory are lost one by one */
     uint64_t fault_us; /* mean time between faults */
     unsigned weight[FAULT_COUNT];

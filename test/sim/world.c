@@ -24,6 +24,9 @@ static void init_machine(struct world *world, unsigned id)
         machine->rate_ppm = 1000000 - spread + (uint32_t)world_below(world, 2 * spread);
     *disk_manner(machine->disk) = (struct disk_manner){.sync_us = world->plan.sync_us,
                                                        .sync_inline = world->plan.sync_inline};
+    if (world->plan.disk_bytes != 0) /* some hold more than others */
+        disk_manner(machine->disk)->capacity =
+            world->plan.disk_bytes + world_below(world, world->plan.disk_bytes / 4);
     (void)snprintf(machine->address, sizeof machine->address, "n%u:1", id);
     (void)snprintf(machine->name, sizeof machine->name, "n%u", id);
 }
@@ -151,6 +154,8 @@ static void describe(const struct world *world)
         plan->heartbeat_ms, plan->election_ms, plan->snapshot_entries, plan->log_segment_bytes,
         plan->pending_bytes, plan->latency_us, plan->sync_us, plan->sync_inline ? " inline" : "",
         plan->clock_spread_ppm, plan->fault_us / 1000);
+    if (plan->disk_bytes > 0)
+        (void)printf(" disks of %" PRIu64 " bytes,", plan->disk_bytes);
     for (unsigned i = 0; i < FAULT_COUNT; i++)
         if (plan->weight[i] > 0)
             (void)printf(" %s", fault_name((enum fault)i));

@@ -320,6 +320,7 @@ static void test_conf_sample_file_shows_every_key(void **state)
     static const char *const keys[] = {
         "\nid = ", "\n# name = ", "\ndata_dir = ", "\nlisten = ", "\nadvertise = ",
         "\ninsecure = ", "\nheader_timeout_ms = ", "\nbody_timeout_ms = ", "\nidle_timeout_ms = ",
+        "\nallow_origin = ",
         "\nname = ", "\nmembers = ", "\njoin = ", "\nheartbeat_ms = ", "\nelection_ms = ",
         "\nsnapshot_entries = ", "\nkey_bytes = ", "\nvalue_bytes = ", "\nbody_bytes = ",
         "\npending_bytes = ", "\nconnections = ", "\nrequest_timeout_ms = ", "\nsync = ",

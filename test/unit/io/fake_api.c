@@ -94,6 +94,13 @@ void api_error_response(struct api_response *out, int status, const char *code, 
     ASSERT(evbuffer_add_printf(out->body, "{\"error\":\"%s\",\"code\":\"%s\"}\n", text, code) > 0);
 }
 
+void api_refusal_response(struct api_response *out, const char *target, int status,
+                          const char *code, const char *text)
+{
+    (void)target;
+    api_error_response(out, status, code, text);
+}
+
 bool api_next_chunk(struct api *api, struct api_chunk *out, uint64_t now_ms)
 {
     (void)api, (void)now_ms;

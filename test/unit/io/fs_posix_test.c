@@ -408,7 +408,7 @@ static void test_fs_posix_snapshot_is_written_and_read(void **state)
     assert_int_equal(snapshot_folder_open(f->fs, NULL, &newest), ERR_OK);
     struct snapshot_meta meta = {.index = 7, .term = 2};
     struct snapshot_writer *writer;
-    assert_int_equal(snapshot_writer_open(f->fs, &meta, &writer), ERR_OK);
+    assert_int_equal(snapshot_writer_open(f->fs, NULL, &meta, &writer), ERR_OK);
     assert_int_equal(snapshot_writer_add(writer, (const uint8_t *)"abc", 3), ERR_OK);
     assert_int_equal(snapshot_writer_finish(writer, SNAPSHOT_TOKEN_BASE + 1), ERR_OK);
     uint64_t token;

@@ -210,6 +210,13 @@ static int setup_bytes(void **state)
                                              .buffered_bytes = BUFFERED});
 }
 
+static int setup_large(void **state)
+{
+    (void)state;
+    return setup_with(
+        &(struct http_options){.body_bytes = BODY_BYTES, .buffered_bytes = BUFFERED});
+}
+
 static int dial_with_body(const char *head, size_t bytes)
 {
     static char body[BODY_BYTES];
@@ -258,13 +265,19 @@ static void test_http_bodies_have_a_common_bound(void **state)
     }
 }
 
-static void test_http_answers_count_until_they_are_read(void **state)
+/* One answer may be as large as it is; a second such one only when the first has been read. */
+static void test_http_one_large_answer_at_a_time(void **state)
 {
     (void)state;
     static char value[64 << 20]; /* more than the kernel takes for a client that does not read */
     fake_node_put("big", 3, value, sizeof value, 1);
     fake_node_put("small", 5, value, 4096, 1);
     fake.auto_answer = true;
+    int first = dial();
+    put(first, "GET /big?consistency=stale HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect(first, "\r\n\r\n");
+    assert_true(strncmp(got, "HTTP/1.1 200 OK\r\n", 17) == 0);
+    size_t have = got_len - (size_t)(strstr(got, "\r\n\r\n") + 4 - got);
     int fd = dial();
     put(fd, "GET /big?consistency=stale HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(fd, "HTTP/1.1 429 Too Many Requests\r\n");
@@ -272,6 +285,51 @@ static void test_http_answers_count_until_they_are_read(void **state)
     put(fd, "GET /small?consistency=stale HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(fd, "HTTP/1.1 200 OK\r\n");
     (void)close(fd);
+    fd = dial_with_body(HEAD_60000, 60000); /* others have all of their room */
+    expect(fd, "HTTP/1.1 204 ");
+    (void)close(fd);
+    while (have < sizeof value) {
+        turn();
+        ssize_t n = recv(first, got, sizeof got, 0);
+        assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+        have += n > 0 ? (size_t)n : 0;
+    }
+    turns(20);
+    fd = dial();
+    put(fd, "GET /big?consistency=stale HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect(fd, "HTTP/1.1 200 OK\r\n");
+    (void)close(fd); /* who goes without reading frees the place, too */
+    turns(250);
+    put(first, "GET /big?consistency=stale HTTP/1.1\r\nHost: x\r\n\r\n");
+    got_len = 0;
+    expect(first, "HTTP/1.1 200 OK\r\n");
+    (void)close(first);
+}
+
+static void test_http_refusals_have_the_form_of_their_target(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "POST /v3/kv/put HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+        "POST http://x/v3beta/kv/put HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+        "POST /%763/kv/put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        expect_refusal(bodies[i], "429 ", "\"error\":\"grpc: received message larger than max");
+    expect_refusal(bodies[0], "429 ", "\"code\":8}");
+    expect_refusal("POST /v3/kv/put HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", "400 ",
+                   "\"code\":3}");
+    expect_refusal("POST /v30/kv HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", "413 ",
+                   "\"code\":\"body_too_large\"");
+    expect_refusal("PUT /k?v3/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", "413 ",
+                   "\"code\":\"body_too_large\"");
+    int first = dial_with_body(HEAD_60000, 59999);
+    int second = dial_with_body(
+        "POST /v3/kv/put HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n", 59999);
+    expect(second, "etcdserver: too many requests");
+    assert_non_null(strstr(got, "\"code\":8}"));
+    (void)close(first);
+    (void)close(second);
 }
 
 static int setup_pace(void **state)
@@ -430,7 +488,8 @@ int main(void)
         TEST(test_http_malformed_chunks_are_refused),
         TEST(test_http_connect_ends_with_its_answer),
         TEST_WITH(test_http_bodies_have_a_common_bound, setup_bytes),
-        TEST_WITH(test_http_answers_count_until_they_are_read, setup_bytes),
+        TEST_WITH(test_http_one_large_answer_at_a_time, setup_large),
+        TEST_WITH(test_http_refusals_have_the_form_of_their_target, setup_large),
         TEST_WITH(test_http_answer_that_is_not_read_ends, setup_pace),
     };
     return cmocka_run_group_tests_name("http_limits", tests, NULL, NULL);

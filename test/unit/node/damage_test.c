@@ -256,6 +256,8 @@ static void add_name(void *arg, const char *name, uint64_t size)
 {
     (void)size;
     struct names *names = arg;
+    if (strstr(name, ".snap") == NULL) /* what is reserved for the next one */
+        return;
     size_t at = names->count++;
     assert_true(names->count <= 8);
     for (; at > 0 && strcmp(names->path[at - 1] + 5, name) > 0; at--)

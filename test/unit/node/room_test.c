@@ -38,7 +38,7 @@ static uint64_t put_numbered(unsigned i, unsigned number)
 static uint64_t delete(unsigned i, const char *key)
 {
     struct kv_op op = {.type = KV_OP_DELETE,
-                       .del = {.keys = {.key = {(const uint8_t *)key, strlen(key)}}}};
+                       .del.keys.key = {(const uint8_t *)key, strlen(key)}};
     struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
     node_write(w.node[i], ++w.last_token, &command, false, w.net.now_ms);
     return w.last_token;
@@ -47,6 +47,13 @@ static uint64_t delete(unsigned i, const char *key)
 static void fill_up(unsigned i)
 {
     mem_fs_set_capacity(w.disk[i], mem_fs_used(w.disk[i]) + LITTLE);
+}
+
+/* Somebody else has got what the member had reserved for a snapshot. */
+static void take_reserve_away(unsigned i)
+{
+    assert_true(snapshot_room_resize(w.node[i]->reserve.room, 0));
+    fill_up(i);
 }
 
 /* The number of writes that were taken until one was refused for want of room. */
@@ -149,18 +156,39 @@ static void test_node_restarted_on_a_full_disk_refuses_growth_from_the_start(voi
     }
 }
 
-/* What is kept back is not endless: then deletes are refused, too, and still nothing ends. */
+/* Far more than there is room for at once: the log is written round and round. */
+static void test_node_deletes_go_on_for_ever_on_a_full_disk(void **state)
+{
+    (void)state;
+    setup_alone();
+    fill_up(1);
+    (void)write_until_refused(1, 1);
+    char *key = mem_calloc(1, VALUE_BYTES / 4 + 1);
+    memset(key, 'n', VALUE_BYTES / 4);
+    for (unsigned i = 0; i < 1500; i++) { /* 37 MB */
+        if (i % 500 == 499)
+            restart_alone(MEM_FS_KEEP_ALL);
+        assert_int_equal(outcome(&w, delete (1, key)), NODE_OK);
+    }
+    assert_all_run();
+    mem_free(key);
+    teardown(&w);
+}
+
+/* Where what is kept back for that is gone, deletes are refused at last, too, and still nothing
+ * ends. */
 static void test_node_without_any_room_refuses_deletes_and_starts_again(void **state)
 {
     (void)state;
     setup_alone();
     fill_up(1);
     (void)write_until_refused(1, 1);
+    take_reserve_away(1);
     enum node_outcome out = NODE_OK;
     unsigned count = 0;
     char *key = mem_calloc(1, VALUE_BYTES / 4 + 1);
     memset(key, 'n', VALUE_BYTES / 4);
-    for (; count < 100 && out == NODE_OK; count++)
+    for (; count < 200 && out == NODE_OK; count++)
         out = outcome(&w, delete (1, key));
     assert_int_equal(out, NODE_NO_ROOM);
     assert_true(count > 10);
@@ -185,6 +213,7 @@ static void test_node_keeps_still_rather_than_end_for_want_of_room(void **state)
     setup_alone();
     fill_up(1);
     (void)write_until_refused(1, 1);
+    take_reserve_away(1);
     struct floe_hard_state hs = w.node[1]->hard_state;
     while (!room_is_mute(w.node[1])) {
         for (unsigned i = 0; i < 100; i++)
@@ -205,21 +234,110 @@ static void test_node_keeps_still_rather_than_end_for_want_of_room(void **state)
     teardown(&w);
 }
 
-/* The disk is full of our own data: deleting it is enough. */
+/* Writes or deletes so many keys at once. */
+static enum node_outcome change_many(unsigned i, unsigned first, unsigned count, size_t bytes)
+{
+    struct kv_op *ops = mem_calloc(count, sizeof *ops);
+    char(*keys)[16] = mem_calloc(count, sizeof *keys);
+    uint8_t *value = mem_calloc(1, bytes + 1);
+    for (unsigned at = 0; at < count; at++) {
+        struct kv_bytes key = {(uint8_t *)keys[at],
+                               (size_t)snprintf(keys[at], sizeof keys[at], "%08u", first + at)};
+        ops[at] = bytes > 0 ? (struct kv_op){.type = KV_OP_PUT, .put = {key, {value, bytes}}}
+                            : (struct kv_op){.type = KV_OP_DELETE, .del.keys.key = key};
+    }
+    struct kv_command command = {.type = KV_COMMAND_BATCH, .ops = ops, .op_count = count};
+    w.last_token = w.last_token % 4000 + 1;
+    w.answered[w.last_token] = false;
+    node_write(w.node[i], w.last_token, &command, false, w.net.now_ms);
+    mem_free(value);
+    mem_free(keys);
+    mem_free(ops);
+    return outcome(&w, w.last_token);
+}
+
+struct own_data {
+    uint64_t disk_bytes;
+    size_t value_bytes;
+    unsigned at_once;
+    uint64_t snapshot_entries; /* 0: only for the room */
+};
+
+/* As many as are taken; patient, since a snapshot may make room. */
+static unsigned fill_with(unsigned i, const struct own_data *data)
+{
+    unsigned taken = 0;
+    for (unsigned refused = 0; refused < 3;) {
+        enum node_outcome out = change_many(i, taken, data->at_once, data->value_bytes);
+        refused += out == NODE_NO_ROOM ? 1 : 0;
+        taken += out == NODE_OK ? data->at_once : 0;
+        if (out == NODE_NO_ROOM)
+            run(&w, 500);
+        else
+            assert_int_equal(out, NODE_OK);
+    }
+    return taken;
+}
+
+static void delete_every(unsigned i, unsigned from, unsigned to)
+{
+    for (unsigned key = from; key < to; key += 50)
+        assert_int_equal(change_many(i, key, key + 50 < to ? 50 : to - key, 0), NODE_OK);
+}
+
+static void assert_grows_again(unsigned i, const struct own_data *data)
+{
+    for (unsigned tries = 0; tries < 20; tries++, run(&w, 500))
+        if (change_many(i, 0, data->at_once, data->value_bytes) == NODE_OK)
+            return;
+    fail_msg("no growth after deletes: %u values at once of %zu bytes, disk of %u KiB",
+             data->at_once, data->value_bytes, (unsigned)(data->disk_bytes / 1024));
+}
+
+static const struct own_data own_data[] = {
+    {9u << 20, 100000, 1, 0},  {16u << 20, 100000, 1, 0}, {24u << 20, 200, 50, 0},
+    {24u << 20, 2000, 20, 30}, {24u << 20, 10, 500, 0},   {48u << 20, 10000, 50, 0},
+};
+
+/* The disk is full of our own data: all deletes are taken, and deleting a part is enough, time and
+ * again, with power cuts in between. */
 static void test_node_whose_own_data_fills_the_disk_recovers_by_deletes(void **state)
 {
     (void)state;
-    setup_alone();
-    mem_fs_set_capacity(w.disk[1], 9u << 20);
-    unsigned taken = write_until_refused(1, 1);
-    assert_true(taken > 20);
-    for (unsigned i = 0; i < taken; i++) {
-        char key[16];
-        (void)snprintf(key, sizeof key, "k%u", i);
-        assert_int_equal(outcome(&w, delete (1, key)), NODE_OK);
+    for (size_t n = 0; n < sizeof own_data / sizeof own_data[0]; n++) {
+        const struct own_data *data = &own_data[n];
+        w.snapshot_entries = data->snapshot_entries;
+        setup_alone();
+        mem_fs_set_capacity(w.disk[1], data->disk_bytes);
+        for (unsigned round = 0; round < 3; round++) {
+            unsigned taken = fill_with(1, data);
+            assert_true(taken * (data->value_bytes + 50) > data->disk_bytes / 12);
+            if (round > 0)
+                restart_alone(round == 1 ? MEM_FS_KEEP_ALL : MEM_FS_LOSE_ALL);
+            delete_every(1, taken / 2, taken);
+            assert_grows_again(1, data);
+            delete_every(1, 0, taken / 2);
+        }
+        assert_all_run();
+        teardown(&w);
     }
-    run(&w, 15000);
-    assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
+}
+
+/* A delete of all at once leaves as many tombstones. */
+static void test_node_deletes_all_of_a_full_disk_at_once(void **state)
+{
+    (void)state;
+    struct own_data data = {24u << 20, 10, 500, 0};
+    setup_alone();
+    mem_fs_set_capacity(w.disk[1], data.disk_bytes);
+    (void)fill_with(1, &data);
+    struct kv_op op = {.type = KV_OP_DELETE,
+                       .del.keys = {.extent = KV_FROM_KEY, .key = {(const uint8_t *)"0", 1}}};
+    struct kv_command command = {.type = KV_COMMAND_OP, .ops = &op, .op_count = 1};
+    node_write(w.node[1], ++w.last_token, &command, false, w.net.now_ms);
+    assert_int_equal(outcome(&w, w.last_token), NODE_OK);
+    assert_int_equal(kv_count(node_kv(w.node[1])), 0);
+    assert_grows_again(1, &data);
     teardown(&w);
 }
 
@@ -228,7 +346,7 @@ static void test_node_write_that_is_too_large_for_the_room_is_refused_alone(void
     (void)state;
     setup_alone();
     fill_up(1);
-    for (unsigned i = 0; i < 25; i++)
+    for (unsigned i = 0; i < 12; i++)
         assert_int_equal(outcome(&w, put_numbered(1, i)), NODE_OK);
     assert_int_equal(outcome(&w, put_sized(1, "large", 900000)), NODE_NO_ROOM);
     assert_int_equal(outcome(&w, put_numbered(1, 1)), NODE_OK);
@@ -274,6 +392,28 @@ static void test_node_full_voter_makes_all_refuse_growth_until_there_is_room(voi
     }
 }
 
+/* All disks are full of the cluster's own data, as large as each other or not. */
+static void test_node_cluster_whose_own_data_fills_the_disks_recovers_by_deletes(void **state)
+{
+    (void)state;
+    struct own_data data = {24u << 20, 2000, 40, 0};
+    for (unsigned round = 0; round < 2; round++) {
+        setup(&w, 3);
+        unsigned lead = leader(&w);
+        for (unsigned i = 1; i <= 3; i++)
+            mem_fs_set_capacity(w.disk[i], data.disk_bytes + round * (i << 22));
+        for (unsigned again = 0; again < 2; again++) {
+            unsigned taken = fill_with(lead % 3 + 1, &data);
+            assert_true(taken * data.value_bytes > data.disk_bytes / 12);
+            delete_every(lead, taken / 3, taken);
+            for (unsigned i = 1; i <= 3; i++)
+                assert_grows_again(i, &data);
+        }
+        assert_all_run();
+        teardown(&w);
+    }
+}
+
 /* A voter that is not heard does not keep the others from working. */
 static void test_node_full_voter_that_is_gone_counts_no_more(void **state)
 {
@@ -305,15 +445,12 @@ static void test_node_follower_does_not_hear_what_it_has_no_room_for(void **stat
     unsigned lead = leader(&w);
     unsigned victim = lead % 3 + 1;
     run(&w, 300);
-    fill_up(victim);
-    w.node[lead]->options.pending_bytes = 64u << 20;
-    uint64_t tokens[6];
-    for (unsigned i = 0; i < 6; i++) /* 5.4 MB at once; the victim has reserved 4 */
-        tokens[i] = put_sized(lead, "k", 900000);
-    unsigned taken = 0;
-    for (unsigned i = 0; i < 6; i++)
-        taken += outcome(&w, tokens[i]) == NODE_OK; /* two are enough */
-    assert_true(taken >= 5);
+    take_reserve_away(victim);
+    char *key = mem_calloc(1, 900001);
+    memset(key, 'n', 900000);
+    for (unsigned i = 0; i < 8; i++) /* 7.2 MB; the victim has reserved 4. Two are enough */
+        assert_int_equal(outcome(&w, delete (lead, key)), NODE_OK);
+    mem_free(key);
     run(&w, 3000);
     assert_all_run();
     assert_true(w.node[victim]->applied < w.node[lead]->applied);
@@ -330,6 +467,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_full_disk_refuses_growth_until_there_is_room),
         cmocka_unit_test(test_node_restarted_on_a_full_disk_refuses_growth_from_the_start),
+        cmocka_unit_test(test_node_deletes_go_on_for_ever_on_a_full_disk),
+        cmocka_unit_test(test_node_deletes_all_of_a_full_disk_at_once),
+        cmocka_unit_test(test_node_cluster_whose_own_data_fills_the_disks_recovers_by_deletes),
         cmocka_unit_test(test_node_without_any_room_refuses_deletes_and_starts_again),
         cmocka_unit_test(test_node_keeps_still_rather_than_end_for_want_of_room),
         cmocka_unit_test(test_node_whose_own_data_fills_the_disk_recovers_by_deletes),

@@ -326,6 +326,15 @@ static enum err op_list(void *ctx, const char *dir, fs_list_fn fn, void *arg)
     return ERR_OK;
 }
 
+static uint64_t op_free_bytes(void *ctx)
+{
+    const struct mem_fs *fs = ctx;
+    uint64_t used = mem_fs_used(fs);
+    if (fs->capacity == 0)
+        return UINT64_MAX;
+    return fs->capacity > used ? fs->capacity - used : 0;
+}
+
 static const char *op_last_error(void *ctx)
 {
     const struct mem_fs *fs = ctx;
@@ -354,6 +363,7 @@ static const struct fs_ops ops = {
     .make_dir = op_make_dir,
     .sync_dir = op_sync_dir,
     .list = op_list,
+    .free_bytes = op_free_bytes,
     .last_error = op_last_error,
     .is_full = op_is_full,
 };

@@ -57,7 +57,7 @@ static struct snapshot_writer *open_writer(struct fixture *f, floe_index index)
 {
     struct snapshot_meta meta = make_meta(index);
     struct snapshot_writer *writer = NULL;
-    assert_int_equal(snapshot_writer_open(f->fs, &meta, &writer), ERR_OK);
+    assert_int_equal(snapshot_writer_open(f->fs, NULL, &meta, &writer), ERR_OK);
     snapshot_meta_deinit(&meta);
     assert_int_equal(snapshot_writer_meta(writer)->index, index);
     return writer;
@@ -348,7 +348,7 @@ static void test_snapshot_received_file_is_the_same(void **state)
     const uint8_t *data = mem_fs_content(f->disk, PATH, &size);
     buf_add(&sent, data, size);
     struct snapshot_writer *writer;
-    assert_int_equal(snapshot_receiver_open(f->fs, &writer), ERR_OK);
+    assert_int_equal(snapshot_receiver_open(f->fs, NULL, &writer), ERR_OK);
     assert_int_equal(snapshot_writer_meta(writer)->index, 0);
     assert_int_equal(receive(f, writer, 5, 99), ERR_OK);
     assert_int_equal(snapshot_writer_meta(writer)->index, 9);
@@ -364,7 +364,7 @@ static void test_snapshot_received_file_is_the_same(void **state)
 static void assert_not_received(struct fixture *f, unsigned count, unsigned skip)
 {
     struct snapshot_writer *writer;
-    assert_int_equal(snapshot_receiver_open(f->fs, &writer), ERR_OK);
+    assert_int_equal(snapshot_receiver_open(f->fs, NULL, &writer), ERR_OK);
     assert_int_equal(receive(f, writer, count, skip), ERR_CORRUPT);
     snapshot_writer_abort(writer);
     assert_int_equal(mem_fs_count(f->disk, ".part"), 0);
@@ -384,7 +384,7 @@ static void test_snapshot_broken_off_transfer_does_not_finish(void **state)
     struct fixture *f = *state;
     write_whole(f, 9);
     struct snapshot_writer *writer;
-    assert_int_equal(snapshot_receiver_open(f->fs, &writer), ERR_OK);
+    assert_int_equal(snapshot_receiver_open(f->fs, NULL, &writer), ERR_OK);
     assert_int_equal(receive(f, writer, 4, 99), ERR_OK);
     assert_int_equal(snapshot_writer_finish(writer, TOKEN), ERR_CORRUPT);
     snapshot_writer_abort(writer);
@@ -397,7 +397,7 @@ static void test_snapshot_chunk_of_another_content_is_refused(void **state)
     write_whole(f, 9);
     struct snapshot_reader *reader = open_reader(f, 9);
     struct snapshot_writer *writer;
-    assert_int_equal(snapshot_receiver_open(f->fs, &writer), ERR_OK);
+    assert_int_equal(snapshot_receiver_open(f->fs, NULL, &writer), ERR_OK);
     struct record record;
     enum err err = ERR_OK;
     for (unsigned i = 0; i < 5; i++) {
@@ -419,7 +419,7 @@ static void test_snapshot_own_and_received_at_once_both_work(void **state)
     write_whole(f, 9);
     struct snapshot_writer *own = open_writer(f, 9);
     struct snapshot_writer *received;
-    assert_int_equal(snapshot_receiver_open(f->fs, &received), ERR_OK);
+    assert_int_equal(snapshot_receiver_open(f->fs, NULL, &received), ERR_OK);
     add(own, "mine");
     assert_int_equal(receive(f, received, 5, 99), ERR_OK);
     finish(f, received);
