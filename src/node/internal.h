@@ -161,6 +161,7 @@ struct node {
     size_t tidy_steps;  /* NODE_TURN_TIDY_STEPS */
     size_t apply_steps; /* NODE_TURN_APPLY_STEPS */
     struct own_snapshot own;
+    bool log_waits; /* in memory it reaches further back than snapshots ask, for the core */
     struct loading loading;
     struct incoming_snapshot incoming;
     struct transfer *transfers;
@@ -426,6 +427,7 @@ void snapshots_on_sync(struct node *node, uint64_t token, enum err outcome);
 /* The core took over a snapshot whose file is durable: reads it in. */
 void snapshots_install(struct node *node, const struct floe_snapshot *snapshot);
 void snapshots_release(struct node *node);
+void snapshots_compact_log(struct node *node);
 void snapshots_deinit(struct node *node);
 /* Reads a whole snapshot file at start. */
 enum err snapshots_recover(struct node *node, floe_index index, struct buf *why);

@@ -147,9 +147,15 @@ static floe_index trailing_start(const struct node *node, floe_index index)
     return from < held ? from : held;
 }
 
-static void compact_store(struct node *node)
+/* The core is told what was applied in whole batches: until then it still reads what it has not
+ * heard of, and a snapshot may already hold the half of a batch. */
+void snapshots_compact_log(struct node *node)
 {
     floe_index upto = trailing_start(node, node->snapshot_index);
+    floe_index heard = floe_raft_basic_status(node->raft).applied;
+    node->log_waits = upto > heard;
+    if (node->log_waits)
+        upto = heard;
     if (upto < floe_memstore_first_index(node->store))
         return;
     enum floe_err err = floe_memstore_compact(node->store, upto);
@@ -179,7 +185,7 @@ static void own_durable(struct node *node)
     node->mark_index = index;
     reserve_on_snapshot(node, own->tombstone_bytes, own->grown_bytes);
     own_clear(node);
-    compact_store(node);
+    snapshots_compact_log(node);
 }
 
 void snapshots_on_sync(struct node *node, uint64_t token, enum err outcome)

@@ -249,6 +249,7 @@ void machine_die(struct machine *machine, enum disk_cut cut)
         disk_copy(machine->disk);
     net_machine_died(world, machine->id, machine->dead_silent);
     clients_machine_died(world, machine->id);
+    viewers_machine_died(world, machine->id);
     machine->life++;
     machine->state = MACHINE_DOWN;
 }
@@ -295,7 +296,10 @@ static void take_chunks(struct machine *machine)
 {
     struct api_chunk chunk;
     while (api_next_chunk(machine->api, &chunk, machine_now_ms(machine))) {
-        mixers_chunk(machine->world, &chunk);
+        if (!viewers_chunk(machine->world, machine, &chunk)) {
+            mixers_chunk(machine->world, &chunk);
+            api_stream_unsent(machine->api, chunk.token, 0);
+        }
         if (chunk.data != NULL)
             evbuffer_free(chunk.data);
     }
@@ -308,7 +312,7 @@ static void answer_clients(struct machine *machine)
     struct api_response response;
     holders_take(world, machine);
     while (api_next_response(machine->api, &response, machine_now_ms(machine))) {
-        if (!mixers_answered(world, &response))
+        if (!mixers_answered(world, &response) && !viewers_answered(world, &response))
             clients_answered(world, &response, at_us);
         api_response_deinit(&response);
     }

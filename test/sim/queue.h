@@ -27,6 +27,7 @@ enum event_kind {
     EVENT_HOLDER,   /* a: holder, b: its step */
     EVENT_PAIR,     /* a: client of two keys, b: its step */
     EVENT_MIXER,    /* a: mixer, b: its step */
+    EVENT_VIEWER,   /* a: viewer, b: its step */
     EVENT_OPERATOR,
     EVENT_DISK_WELL, /* a: machine: its disk has room again */
     EVENT_RESTORE,   /* a: machine, b: tries left */

@@ -87,6 +87,9 @@ static void add_counts(const struct counts *one)
     total.checkpoints += one->checkpoints;
     total.pairs += one->pairs;
     total.alarms += one->alarms;
+    total.views += one->views;
+    total.viewed += one->viewed;
+    total.views_compacted += one->views_compacted;
     total.mixed += one->mixed;
     total.listed += one->listed;
     total.acknowledged += one->acknowledged;
@@ -165,6 +168,8 @@ static void report(uint64_t seeds, uint64_t failed)
                  ", rollbacks noticed %" PRIu64 ", most that a member had allocated %" PRIu64
                  " KiB\n",
                  total.alarms, total.pairs, total.rollbacks_seen, total.memory_max / 1024);
+    (void)printf("watches %" PRIu64 ": events %" PRIu64 ", too old %" PRIu64 "\n", total.views,
+                 total.viewed, total.views_compacted);
     (void)printf("models of the store %" PRIu64 " (lost %" PRIu64 "): commands %" PRIu64
                  ", comparisons %" PRIu64 "; richer requests answered %" PRIu64 ", done %" PRIu64
                  ", listed %" PRIu64 "\n",

@@ -46,6 +46,7 @@ static void world_init(struct world *world, uint64_t seed, bool show)
     holders_start(world);
     model_start(world);
     mixers_start(world);
+    viewers_start(world);
     pairs_start(world);
     faults_start(world);
 }
@@ -116,6 +117,7 @@ static void dispatch(struct world *world, const struct event *event)
     case EVENT_PAIR: pairs_event(world, event->a, event->b); return;
     case EVENT_HOLDER: holders_event(world, event->a, event->b); return;
     case EVENT_MIXER: mixers_event(world, event->a, event->b); return;
+    case EVENT_VIEWER: viewers_event(world, event->a, event->b); return;
     case EVENT_OPERATOR: operator_event(world); return;
     case EVENT_RESTORE: operator_restore(world, event->a, event->b); return;
     case EVENT_TRANSFER: operator_transfer(world, event->a, event->b); return;
@@ -133,8 +135,8 @@ static void run_until(struct world *world, uint64_t end_us)
         world->counts.events++;
         trace_numbers(&world->trace, (uint64_t)event.kind, event.a, event.b);
         dispatch(world, &event);
-        if (world->clients.heal == HEAL_DONE &&
-            check_converged(world, world->clients.heal_index) && holders_are_over(world))
+        if (world->clients.heal == HEAL_DONE && check_converged(world, world->clients.heal_index) &&
+            holders_are_over(world) && viewers_are_done(world))
             return;
     }
 }
@@ -178,6 +180,8 @@ bool world_run(struct world *world, uint64_t seed, bool show)
         if (!world->check.failed && !holders_are_over(world))
             check_fail(world, "leases that nobody renews are still there after %u s",
                        PROGRESS_US / 1000000);
+        if (!world->check.failed && !viewers_are_done(world))
+            check_fail(world, "a watch has not caught up after %u s", PROGRESS_US / 1000000);
     }
     if (!world->check.failed)
         model_check_all(world);

@@ -20,6 +20,7 @@
 #include "plan.h"
 #include "queue.h"
 #include "trace.h"
+#include "viewers.h"
 
 enum machine_state {
     MACHINE_UNUSED,  /* nobody has started anything on it yet */
@@ -71,6 +72,7 @@ struct counts {
     uint64_t pairs;  /* answers about two keys */
     uint64_t alarms; /* raised or lifted */
     uint64_t watched, watch_jumps;
+    uint64_t views, viewed, views_compacted;          /* watches, their events, too old */
     uint64_t mixed, acknowledged, listed;             /* richer requests */
     uint64_t models, models_lost, modelled, compared; /* by a model of the store */
     uint64_t memory_max;                              /* of any member, bytes */
@@ -93,6 +95,7 @@ struct world {
     struct events events;
     struct model model;
     struct mixers mixers;
+    struct viewers viewers;
     struct check check;
     struct counts counts;
     uint64_t partition; /* number of the newest */
