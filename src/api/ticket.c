@@ -28,13 +28,16 @@ uint64_t api_fingerprint(const struct api_call *call)
     const struct api_request *request = call->request;
     const struct buf *key = &call->target.key;
     uint64_t method = request->method;
+    const char *word = call->target.word != NULL ? call->target.word : "";
     uint64_t sum = kv_fingerprint(method + 1, key->data, key->len);
+    if (call->target.route == API_ROUTE_TABLE) /* else a key, by either of its names */
+        sum = kv_fingerprint(sum, word, strlen(word));
     sum = kv_fingerprint(sum, call->target.query, strlen(call->target.query));
     for (size_t i = 0; i < request->header_count; i++) {
         const struct api_header *header = &request->headers[i];
-        if (strcasecmp(header->name, "If-Match") == 0 ||
-            strcasecmp(header->name, "If-None-Match") == 0)
-            sum = kv_fingerprint(sum, header->value, strlen(header->value));
+        bool is_match = strcasecmp(header->name, "If-Match") == 0;
+        if (is_match || strcasecmp(header->name, "If-None-Match") == 0)
+            sum = kv_fingerprint(sum + (is_match ? 1 : 2), header->value, strlen(header->value));
     }
     size_t len = request->body != NULL ? evbuffer_get_length(request->body) : 0;
     return kv_fingerprint(sum, len > 0 ? evbuffer_pullup(request->body, -1) : NULL, len);

@@ -281,7 +281,7 @@ def test_full_disk_refuses_growth_while_reads_and_deletes_go_on():
             disk.start()
             wait_for("the node to serve", n.serves, 30)
             c.leader()
-            wait_for("a refusal", lambda: n.put("refused", VALUE).status == 507)
+            wait_for("a refusal", lambda: n.put("probe", VALUE).status == 507)
             assert_refused(n, 1)
             assert_all_there(n, results)
             assert_reads_and_deletes(n, results, done.pop())

@@ -184,7 +184,8 @@ def test_idempotency_key_is_good_for_one_request():
         key = {"Idempotency-Key": "once"}
         assert n.put("a", b"1", key).status == 204
         for other in (n.put("b", b"1", key), n.put("a", b"2", key), n.request("DELETE", "/kv/a", headers=key),
-                      n.put("a", b"1", dict(key, **{"If-None-Match": "*"})), n.put("a?ttl=60", b"1", key),
+                      n.put("a", b"1", dict(key, **{"If-None-Match": "*"})),
+                      n.put("a", b"1", dict(key, **{"If-Match": "*"})), n.put("a?ttl=60", b"1", key),
                       n.request("DELETE", "/kv/?prefix=a", headers=key),
                       n.request("POST", "/kv/", '{"key":"b","value":"1"}', key),
                       post(n, "/txn", {"then": [{"put": {"key": "b", "value": "2"}}]}, key)):
