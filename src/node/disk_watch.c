@@ -9,8 +9,8 @@
  *               nothing to its followers any more, so that they elect and its own quorum check
  *               makes it a follower: to the core, messages were lost. It stays the leader if the
  *               others could not have one: no majority of healthy disks without its own.
- *   recovering  it was stuck: for ten election time-outs without a late write this member votes,
- *               but does not campaign, so that leadership does not go to and fro
+ *   recovering  it was stuck: for ten election time-outs (20 s at most) without a late write this
+ *               member votes, but does not campaign, so that leadership does not go to and fro
  *
  * A sync that is done inline blocks the loop, as does a write once the page cache takes no more:
  * nothing is seen here then. The process hangs as a whole, and the others elect because they hear
@@ -24,6 +24,7 @@
 #define LATE_MIN_MS 250u
 #define STUCK_MIN_MS 1000u
 #define RECOVERY_MIN_MS 5000u
+#define RECOVERY_MAX_MS 20000u /* only it may be able to lead */
 
 static uint64_t at_least(uint64_t ms, uint64_t min_ms)
 {
@@ -42,7 +43,10 @@ static uint64_t stuck_ms(const struct node *node)
 
 static uint64_t recovery_ms(const struct node *node)
 {
-    return at_least(10 * (uint64_t)node->options.election_ms, RECOVERY_MIN_MS);
+    uint64_t election_ms = node->options.election_ms;
+    uint64_t most_ms = at_least(2 * election_ms, RECOVERY_MAX_MS);
+    uint64_t ms = at_least(10 * election_ms, RECOVERY_MIN_MS);
+    return ms < most_ms ? ms : most_ms;
 }
 
 /* ---- the age --------------------------------------------------------------------------------- */

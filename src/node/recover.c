@@ -117,13 +117,16 @@ static void fill_entries(struct node *node, struct wal_recovered *log, floe_inde
         floe_memstore_append(node->store, log->entries + skip, log->entry_count - skip);
 }
 
-/* Never before what the snapshots show, whichever of them can be read. */
+/* Never before what the snapshots show, whichever of them can be read, nor before the term of the
+ * last entry (0: none): a power cut may have kept the entries and not the state that was written
+ * with them. No vote of that term can have got out then. */
 static struct floe_hard_state hard_state_of(const struct wal_recovered *log,
-                                            const struct snapshot_meta *meta)
+                                            const struct snapshot_meta *meta, floe_term last_term)
 {
     bool ahead = meta->index >= log->snapshot_index;
     floe_index commit = ahead ? meta->index : log->snapshot_index;
     floe_term term = ahead ? meta->term : log->snapshot_term;
+    term = term < last_term ? last_term : term;
     struct floe_hard_state hs = log->hard_state;
     if (hs.commit < commit)
         hs.commit = commit;
@@ -148,7 +151,9 @@ static enum err fill_store(struct node *node, struct wal_recovered *log, floe_in
     bool continues = log_continues(log, &meta);
     if (continues)
         fill_entries(node, log, meta.index);
-    struct floe_hard_state hs = hard_state_of(log, &meta);
+    const struct floe_entry *last =
+        floe_memstore_entry(node->store, floe_memstore_last_index(node->store));
+    struct floe_hard_state hs = hard_state_of(log, &meta, last != NULL ? last->term : 0);
     if (hs.commit > floe_memstore_last_index(node->store)) {
         buf_printf(why,
                    "the log ends at %" PRIu64 " but says that %" PRIu64 " was committed: its end "

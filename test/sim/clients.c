@@ -330,6 +330,11 @@ static void learn(struct world *world, unsigned number, struct history_op *op)
 static void heal_on(struct world *world, const struct history_op *op)
 {
     struct clients *clients = &world->clients;
+    /* refused still: more is deleted, or what was already; the log may have to move on */
+    if (op->dropped && clients->heal == HEAL_WRITE && clients->client[0].status == 507) {
+        clients->heal = HEAL_CLEAR;
+        clients->heal_key = 0;
+    }
     if (!op->op.known || op->dropped)
         return;
     if (clients->heal == HEAL_CLEAR) {
