@@ -40,6 +40,16 @@ unsigned world_leader(const struct world *world)
 }
 
 /* A running member in the eyes of the leader, or else any machine that runs. */
+struct machine *world_choose(struct world *world, struct prng *prng)
+{
+    unsigned up[SIM_MACHINES];
+    unsigned count = 0;
+    for (unsigned i = 1; i <= SIM_MACHINES; i++)
+        if (machine_runs(&world->machine[i]) && world->machine[i].free_us <= world->now_us)
+            up[count++] = i;
+    return count > 0 ? &world->machine[up[prng_below(prng, count)]] : NULL;
+}
+
 unsigned world_pick_member(struct world *world)
 {
     unsigned leader = world_leader(world);

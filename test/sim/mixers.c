@@ -195,17 +195,6 @@ static void ask(struct world *world, struct machine *machine, unsigned number)
     machine_wake(machine, world->now_us + world->plan.turn_us);
 }
 
-/* Any machine that runs and is not paused. */
-static struct machine *choose(struct world *world)
-{
-    unsigned up[SIM_MACHINES];
-    unsigned count = 0;
-    for (unsigned i = 1; i <= SIM_MACHINES; i++)
-        if (machine_runs(&world->machine[i]) && world->machine[i].free_us <= world->now_us)
-            up[count++] = i;
-    return count > 0 ? &world->machine[up[below(world, count)]] : NULL;
-}
-
 void mixers_event(struct world *world, unsigned number, uint64_t step)
 {
     struct mixer *mixer = &world->mixers.mixer[number];
@@ -214,7 +203,7 @@ void mixers_event(struct world *world, unsigned number, uint64_t step)
     mixer->token = 0; /* if nothing was heard until now, then never */
     if (world->healing && mixer->tries == 0)
         return;
-    struct machine *machine = choose(world);
+    struct machine *machine = world_choose(world, &world->mixers.prng);
     if (machine != NULL) {
         if (mixer->tries == 0)
             draw(world, mixer);

@@ -93,24 +93,13 @@ static void ask(struct world *world, struct machine *machine, unsigned number)
     machine_wake(machine, world->now_us + world->plan.turn_us);
 }
 
-/* Any machine that runs and is not paused. */
-static struct machine *choose(struct world *world)
-{
-    unsigned up[SIM_MACHINES];
-    unsigned count = 0;
-    for (unsigned i = 1; i <= SIM_MACHINES; i++)
-        if (machine_runs(&world->machine[i]) && world->machine[i].free_us <= world->now_us)
-            up[count++] = i;
-    return count > 0 ? &world->machine[up[prng_below(&world->pairs.prng, count)]] : NULL;
-}
-
 void pairs_event(struct world *world, unsigned number, uint64_t step)
 {
     struct pairer *pairer = &world->pairs.pairer[number];
     if (pairer->step != step || world->healing)
         return;
     pairer->token = 0; /* if nothing was heard until now, then never */
-    struct machine *machine = choose(world);
+    struct machine *machine = world_choose(world, &world->pairs.prng);
     if (machine != NULL)
         ask(world, machine, number);
     again_in(world, number, 2000 * (uint64_t)world->plan.request_timeout_ms);

@@ -112,16 +112,6 @@ static void come(struct world *world, struct machine *machine, unsigned number)
     machine_wake(machine, world->now_us + world->plan.turn_us);
 }
 
-static struct machine *choose(struct world *world)
-{
-    unsigned up[SIM_MACHINES];
-    unsigned count = 0;
-    for (unsigned i = 1; i <= SIM_MACHINES; i++)
-        if (machine_runs(&world->machine[i]) && world->machine[i].free_us <= world->now_us)
-            up[count++] = i;
-    return count > 0 ? &world->machine[up[below(world, count)]] : NULL;
-}
-
 /* It reads on, or leaves. */
 static void act(struct world *world, unsigned number)
 {
@@ -135,7 +125,7 @@ static void act(struct world *world, unsigned number)
         machine_wake(machine, world->now_us + world->plan.turn_us);
     } else if (!stays) {
         leave(world, viewer);
-        machine = choose(world);
+        machine = world_choose(world, &world->viewers.prng);
         if (machine != NULL)
             come(world, machine, number);
     }

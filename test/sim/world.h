@@ -151,6 +151,8 @@ void operator_notice_damage(struct world *world, unsigned machine);
 bool operator_may_damage(const struct world *world);
 unsigned world_pick(struct world *world, enum machine_state state); /* 0: none */
 unsigned world_pick_member(struct world *world);
+/* Any machine that runs and is not paused; NULL: there is none. */
+struct machine *world_choose(struct world *world, struct prng *prng);
 /* A machine that runs and leads; 0: none. */
 unsigned world_leader(const struct world *world);
 uint64_t world_below(struct world *world, uint64_t bound);
