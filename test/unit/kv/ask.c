@@ -1,4 +1,11 @@
 /* See ask.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "ask.h"
 
 #include <string.h>
@@ -85,4 +92,24 @@ enum err load_stream(const uint8_t *data, size_t len, struct kv **out)
         err = kv_loader_finish(loader, out);
     kv_loader_free(loader);
     return err;
+}
+
+struct kv_item item_of(const struct kv *kv, const char *key)
+{
+    struct kv_item item = {0};
+    assert_true(kv_get(kv, b(key), &item));
+    return item;
+}
+
+void assert_value(const struct kv *kv, const char *key, const char *value)
+{
+    struct kv_item item = item_of(kv, key);
+    assert_int_equal(item.value.len, strlen(value));
+    assert_memory_equal(item.value.data, value, strlen(value));
+}
+
+bool is_there(const struct kv *kv, const char *key)
+{
+    struct kv_item item;
+    return kv_get(kv, b(key), &item);
 }

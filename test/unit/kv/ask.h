@@ -17,6 +17,9 @@ enum kv_status put(struct kv *kv, const char *key, const char *value);
 enum kv_status del(struct kv *kv, const char *key);
 enum kv_status grant(struct kv *kv, uint64_t id, uint64_t ttl_s);
 enum kv_status compact(struct kv *kv, uint64_t revision);
+struct kv_item item_of(const struct kv *kv, const char *key); /* it must be there */
+void assert_value(const struct kv *kv, const char *key, const char *value);
+bool is_there(const struct kv *kv, const char *key);
 /* The whole stream of a view, read in slices of max_bytes; the view is freed. */
 struct buf view_stream(struct kv_view *view, size_t max_bytes);
 /* What a loader says to a stream; *out NULL unless ERR_OK. */

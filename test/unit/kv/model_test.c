@@ -11,8 +11,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "base/prng.h"
-#include "twin.h"
+#include "draw.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,14 +28,12 @@ struct kv_numbers {
 };
 
 struct world {
-    struct prng prng;
+    struct draw draw;
     unsigned slices; /* beyond the first of their command */
     struct twin *twin;
     struct kv *tidy;  /* with replies */
     struct kv *messy; /* without, never tidied up */
     struct kv *moved; /* from its own snapshots */
-    uint64_t term;
-    unsigned tickets;
     struct kv_cursor *cursor; /* over `moved`, which changes under it; NULL: none */
     size_t cursor_items;      /* it has given so many */
     uint64_t hash; /* of this revision, as it was told last, with that compact revision */
@@ -55,205 +52,12 @@ struct world {
 
 static uint64_t below(struct world *w, uint64_t limit)
 {
-    return prng_below(&w->prng, limit);
+    return prng_below(&w->draw.prng, limit);
 }
 
 static bool one_in(struct world *w, uint64_t n)
 {
     return below(w, n) == 0;
-}
-
-/* ---- random commands ------------------------------------------------------------------------- */
-
-static struct kv_bytes text(struct kv_command *command, const char *string)
-{
-    size_t len = strlen(string);
-    uint8_t *copy = kv_command_alloc(command, len + 1, 1);
-    memcpy(copy, string, len);
-    return (struct kv_bytes){.data = copy, .len = len};
-}
-
-static struct kv_bytes random_key(struct world *w, struct kv_command *command)
-{
-    char key[TWIN_KEY] = {0};
-    size_t len = 1 + (size_t)below(w, 2);
-    for (size_t i = 0; i < len; i++)
-        key[i] = (char)('a' + below(w, 6));
-    return text(command, key);
-}
-
-static struct kv_bytes random_value(struct world *w, struct kv_command *command)
-{
-    char value[TWIN_VALUE];
-    (void)snprintf(value, sizeof value, "v%u", (unsigned)below(w, 20));
-    return one_in(w, 8) ? (struct kv_bytes){0} : text(command, value);
-}
-
-static struct kv_keys random_keys(struct world *w, struct kv_command *command)
-{
-    struct kv_keys keys = {.extent = (enum kv_extent)below(w, 3), .key = random_key(w, command)};
-    if (keys.extent == KV_HALF_OPEN)
-        keys.end = random_key(w, command);
-    if (keys.extent == KV_FROM_KEY && !one_in(w, 4))
-        keys.extent = KV_ONE_KEY;
-    return keys;
-}
-
-static uint64_t random_lease(struct world *w)
-{
-    return 1 + below(w, 12);
-}
-
-static uint64_t random_revision(struct world *w)
-{
-    if (one_in(w, 3))
-        return 0;
-    uint64_t compact = w->twin->compact;
-    uint64_t span = w->twin->revision - compact;
-    return (compact > 1 && one_in(w, 10) ? compact - 1 : compact) + below(w, span + 2);
-}
-
-static struct kv_put random_put(struct world *w, struct kv_command *command)
-{
-    struct kv_put put = {.key = random_key(w, command),
-                         .lease = one_in(w, 3) ? random_lease(w) : 0,
-                         .keep_value = one_in(w, 10),
-                         .want_prev = one_in(w, 2)};
-    if (!put.keep_value)
-        put.value = random_value(w, command);
-    put.keep_lease = put.lease == 0 && one_in(w, 8);
-    return put;
-}
-
-static struct kv_range random_range(struct world *w, struct kv_command *command)
-{
-    struct kv_range range = {.keys = random_keys(w, command),
-                             .revision = random_revision(w),
-                             .limit = below(w, 6),
-                             .order = (enum kv_order)below(w, 3),
-                             .sort = (enum kv_sort)below(w, 5),
-                             .keys_only = one_in(w, 4),
-                             .count_only = one_in(w, 6)};
-    uint64_t *bound[4] = {&range.min_mod, &range.max_mod, &range.min_create, &range.max_create};
-    for (size_t i = 0; i < 4; i++)
-        *bound[i] = one_in(w, 6) ? 1 + below(w, w->twin->revision) : 0;
-    return range;
-}
-
-static struct kv_compare random_compare(struct world *w, struct kv_command *command)
-{
-    struct kv_compare compare = {.keys = random_keys(w, command),
-                                 .target = (enum kv_target)below(w, 5),
-                                 .relation = (enum kv_relation)below(w, 4)};
-    if (compare.target == KV_VALUE)
-        compare.value = random_value(w, command);
-    else
-        compare.number = one_in(w, 2) ? below(w, 3) : below(w, w->twin->revision + 1);
-    return compare;
-}
-
-static void random_op(struct world *w, struct kv_command *command, struct kv_op *op,
-                      unsigned depth);
-
-static struct kv_op *random_branch(struct world *w, struct kv_command *command, unsigned depth,
-                                   size_t *count)
-{
-    *count = (size_t)below(w, 4);
-    struct kv_op *ops = kv_command_alloc(command, *count + 1, sizeof *ops);
-    for (size_t i = 0; i < *count; i++)
-        random_op(w, command, &ops[i], depth);
-    return ops;
-}
-
-static struct kv_txn random_txn(struct world *w, struct kv_command *command, unsigned depth)
-{
-    struct kv_txn txn = {.compare_count = (size_t)below(w, 3)};
-    txn.compares = kv_command_alloc(command, txn.compare_count + 1, sizeof *txn.compares);
-    for (size_t i = 0; i < txn.compare_count; i++)
-        txn.compares[i] = random_compare(w, command);
-    txn.success = random_branch(w, command, depth + 1, &txn.success_count);
-    txn.failure = random_branch(w, command, depth + 1, &txn.failure_count);
-    return txn;
-}
-
-static void random_op(struct world *w, struct kv_command *command, struct kv_op *op, unsigned depth)
-{
-    uint64_t dice = below(w, 20);
-    *op = (struct kv_op){.type = KV_OP_PUT, .put = random_put(w, command)};
-    if (dice < 4)
-        *op = (struct kv_op){.type = KV_OP_DELETE, .del = {random_keys(w, command), one_in(w, 2)}};
-    else if (dice < 8)
-        *op = (struct kv_op){.type = KV_OP_RANGE, .range = random_range(w, command)};
-    else if (dice < 9)
-        *op = (struct kv_op){.type = KV_OP_GRANT, .grant = {random_lease(w), 1 + below(w, 90)}};
-    else if (dice < 12 && depth < KV_TXN_DEPTH_MAX)
-        *op = (struct kv_op){.type = KV_OP_TXN, .txn = random_txn(w, command, depth)};
-}
-
-static void random_ticket(struct world *w, struct kv_command *command)
-{
-    char ticket[16];
-    if (!one_in(w, 6))
-        return;
-    (void)snprintf(ticket, sizeof ticket, "t%u",
-                   one_in(w, 4) ? (unsigned)below(w, w->tickets + 1) : w->tickets++);
-    command->ticket = text(command, ticket);
-    command->fingerprint = below(w, 3);
-}
-
-static void random_leases(struct world *w, struct kv_command *command, size_t count)
-{
-    command->lease_count = count;
-    command->leases = kv_command_alloc(command, count + 1, sizeof *command->leases);
-    for (size_t i = 0; i < count; i++)
-        command->leases[i] = (struct kv_lease_time){random_lease(w), below(w, 50)};
-}
-
-static void random_batch(struct world *w, struct kv_command *command)
-{
-    command->type = KV_COMMAND_BATCH;
-    command->op_count = (size_t)below(w, 6);
-    command->ops = kv_command_alloc(command, command->op_count + 1, sizeof *command->ops);
-    for (size_t i = 0; i < command->op_count; i++) {
-        command->ops[i] = (struct kv_op){.type = KV_OP_PUT, .put = random_put(w, command)};
-        if (one_in(w, 5))
-            command->ops[i] = (struct kv_op){.type = KV_OP_DELETE,
-                                             .del = {random_keys(w, command), one_in(w, 2)}};
-    }
-}
-
-static void random_leader_command(struct world *w, struct kv_command *command)
-{
-    static const enum kv_command_type types[] = {KV_COMMAND_REVOKE, KV_COMMAND_EXPIRE,
-                                                 KV_COMMAND_CHECKPOINT, KV_COMMAND_COMPACT,
-                                                 KV_COMMAND_FORGET, KV_COMMAND_ALARM};
-    command->type = types[below(w, 6)];
-    command->term = one_in(w, 5) ? w->term - 1 : w->term;
-    random_leases(w, command, command->type == KV_COMMAND_REVOKE ? 1 : (size_t)below(w, 4));
-    if (command->type == KV_COMMAND_EXPIRE || command->type == KV_COMMAND_CHECKPOINT)
-        command->births = below(w, kv_lease_births(w->tidy, w->term) + 1);
-    command->alarm = (struct kv_alarm){below(w, 70), (enum kv_alarm_kind)(1 + below(w, 2))};
-    command->raise = !one_in(w, 3);
-    if (command->type == KV_COMMAND_COMPACT)
-        command->number = one_in(w, 4) ? w->twin->revision + below(w, 2) : random_revision(w);
-    if (command->type == KV_COMMAND_FORGET)
-        command->number = w->twin->ticket_last > 20 ? w->twin->ticket_last - 20 : 0;
-}
-
-static void random_command(struct world *w, struct kv_command *command)
-{
-    *command = (struct kv_command){.type = KV_COMMAND_OP, .op_count = 1};
-    if (one_in(w, 8)) {
-        random_leader_command(w, command);
-        return;
-    }
-    if (one_in(w, 6)) {
-        random_batch(w, command);
-    } else {
-        command->ops = kv_command_alloc(command, 1, sizeof *command->ops);
-        random_op(w, command, command->ops, 0);
-    }
-    random_ticket(w, command);
 }
 
 /* ---- a walk that goes on for long -------------------------------------------------------------
@@ -360,12 +164,12 @@ static void step(struct world *w)
 {
     struct kv_command command;
     struct buf bytes = {0};
-    random_command(w, &command);
+    draw_command(&w->draw, &command);
     kv_command_encode(&bytes, &command);
-    struct kv_result result = kv_apply(w->tidy, bytes.data, bytes.len, w->term, true);
-    twin_apply(w->twin, &command, w->term, &result);
-    apply_silently(w, w->messy, &bytes, w->term, &result);
-    apply_silently(w, w->moved, &bytes, w->term, &result);
+    struct kv_result result = kv_apply(w->tidy, bytes.data, bytes.len, w->draw.term, true);
+    twin_apply(w->twin, &command, w->draw.term, &result);
+    apply_silently(w, w->messy, &bytes, w->draw.term, &result);
+    apply_silently(w, w->moved, &bytes, w->draw.term, &result);
     kv_result_deinit(&result);
     assert_int_equal(kv_hash(w->tidy), kv_hash(w->messy));
     assert_int_equal(kv_hash(w->tidy), kv_hash(w->moved));
@@ -375,7 +179,7 @@ static void step(struct world *w)
         return;
     }
     assert_true(w->log_count < LOG_MAX);
-    w->log_term[w->log_count] = w->term;
+    w->log_term[w->log_count] = w->draw.term;
     w->log[w->log_count++] = bytes;
 }
 
@@ -483,7 +287,7 @@ static void assert_sorted_is(struct kv_sorter *sorter, const struct kv_reply *wa
 static void sort_some(struct world *w)
 {
     struct kv_command command = {0};
-    struct kv_range range = random_range(w, &command);
+    struct kv_range range = draw_range(&w->draw, &command);
     struct kv_range plain = {.keys = range.keys,
                              .revision = range.revision,
                              .limit = range.limit,
@@ -548,11 +352,11 @@ static void look(struct world *w)
 static void run(uint64_t seed, unsigned steps)
 {
     struct world w = {
-        .twin = twin_new(), .tidy = kv_new(), .messy = kv_new(), .moved = kv_new(), .term = 5};
-    w.prng.state = seed;
+        .twin = twin_new(), .tidy = kv_new(), .messy = kv_new(), .moved = kv_new()};
+    w.draw = (struct draw){.prng = {.state = seed}, .twin = w.twin, .kv = w.tidy, .term = 5};
     for (unsigned i = 0; i < steps; i++) {
         step(&w);
-        w.term += one_in(&w, 50) ? 1 : 0;
+        w.draw.term += one_in(&w, 50) ? 1 : 0;
         if (one_in(&w, 3))
             (void)kv_tidy(w.tidy, (size_t)below(&w, 20));
         if (one_in(&w, 10)) {
