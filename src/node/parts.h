@@ -161,6 +161,11 @@ struct room {
     bool pressed;         /* growth of no great size found no room */
     uint64_t retry_ms;    /* nothing is reserved before this */
     uint64_t snapshot_ms; /* no snapshot is wanted for the room before this */
+    floe_id starved;      /* at the leader: who is short, ... */
+    floe_index starved_at; /* ... what it has, ... */
+    uint64_t starved_ms;  /* ... which has not been more since */
+    uint64_t look_ms;     /* when that is looked at again */
+    bool is_starving;     /* it is to get a snapshot and not the log */
     struct load taken;    /* in this turn, and not in the log yet */
 };
 

@@ -113,11 +113,24 @@ static void enlarge(struct node *node, uint64_t limit, uint64_t wanted)
             return;
 }
 
+/* After a start: what the log has and the store has not. About, as with a follower's appends. */
+static void count_unapplied(struct node *node)
+{
+    struct reserve *reserve = &node->reserve;
+    reserve->pending_upto = floe_raft_basic_status(node->raft).last_index;
+    for (floe_index i = node->applied + 1; i <= reserve->pending_upto; i++) {
+        const struct floe_entry *entry = floe_memstore_entry(node->store, i);
+        reserve->pending_old += entry != NULL ? floe_blob_size(entry->data) : 0;
+    }
+}
+
 void reserve_turn(struct node *node)
 {
     struct reserve *reserve = &node->reserve;
     if (wal_segment_count(node->wal) == 0 || node->loading.reader != NULL)
         return;
+    if (reserve->pending_upto == 0)
+        count_unapplied(node);
     if (node->applied >= reserve->pending_upto) {
         reserve->pending_old = reserve->pending_new;
         reserve->pending_new = 0;

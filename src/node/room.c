@@ -14,7 +14,8 @@
  * A member says its level beside the heartbeats (beats.c), and the leader refuses growth while any
  * voter that it hears is short: what it took would be there fewer times than was promised, and more
  * and more of it. Nothing is taken by anybody if no majority could. What a member cannot log all
- * the same it does not hear (room_accepts): to the core the message was lost, and is sent again.
+ * the same it does not hear (room_accepts): to the core the message was lost, and is sent again;
+ * if that goes on, it gets a snapshot.
  *
  * Back to normal: reserving is tried once a second, and succeeds once somebody made room; or once a
  * snapshot did, which is wanted whenever it lets enough of the log go, or the log has used up what
@@ -32,6 +33,7 @@
     "snapshots of the data: make room there (disk, quota, limit of file sizes) or delete; "
 
 #define RETRY_MS 1000u
+#define STARVED_MS 3000u
 #define SNAPSHOT_MS 10000u /* between snapshots that are taken to make room */
 
 static uint64_t kept_back(const struct node *node, enum node_room level)
@@ -188,6 +190,43 @@ static void maybe_want_snapshot(struct node *node)
     node->snapshot_wanted = true;
 }
 
+static floe_index match_of(const struct node *node, floe_id id)
+{
+    struct floe_status status = floe_raft_status(node->raft);
+    floe_index match = 0;
+    for (size_t i = 0; i < status.progress_count; i++)
+        if (status.progress[i].id == id)
+            match = status.progress[i].match;
+    floe_status_deinit(&status);
+    return match;
+}
+
+/* A member that is full may lack the room even for the next entry, be it one that is deleted again
+ * since. A snapshot of what is there now has a place with it: then it gets no log any more. */
+static void look_after_starved(struct node *node)
+{
+    struct room *room = &node->room;
+    bool is_other = node_is_leader(node) && room->level != NODE_ROOM_GOOD &&
+                    room->who != node->options.id;
+    if (!is_other)
+        room->starved = 0;
+    room->is_starving = room->is_starving && is_other;
+    if (!is_other || node->now_ms < room->look_ms)
+        return;
+    room->look_ms = node->now_ms + RETRY_MS;
+    floe_index match = match_of(node, room->who);
+    if (room->who != room->starved || match != room->starved_at) {
+        room->starved = room->who;
+        room->starved_at = match;
+        room->starved_ms = node->now_ms;
+    }
+    room->is_starving = match < node->applied && node->now_ms >= room->starved_ms + STARVED_MS;
+    if (room->is_starving && match < node->snapshot_index)
+        snapshots_compact_log(node);
+    else if (room->is_starving)
+        node->snapshot_wanted = true;
+}
+
 void room_turn(struct node *node)
 {
     struct room *room = &node->room;
@@ -202,6 +241,7 @@ void room_turn(struct node *node)
         who = room->told_who;
     }
     set_level(node, level, who);
+    look_after_starved(node);
     maybe_want_snapshot(node);
 }
 
@@ -320,10 +360,13 @@ static bool takes_proposal(struct node *node, const struct floe_message *message
     return node->room.level < keep && take(node, load, keep);
 }
 
-/* Of entries that have no room together the first ones may have: as if no more had been sent. */
+/* Of entries that have no room together the first ones may have: as if no more had been sent. That
+ * the disk has said no to more of them is no answer for less. */
 static bool takes_append(struct node *node, struct floe_message *message)
 {
+    bool may_ask = !room_was_refused(node);
     for (size_t count = message->entry_count; count > 0; count /= 2) {
+        node->room.retry_ms = may_ask ? 0 : node->room.retry_ms;
         struct load load = load_of(message, count);
         load.growth = load.bytes; /* about: a follower has no choice (reserve.c) */
         if (!take(node, load, NODE_ROOM_NONE))

@@ -135,7 +135,7 @@ static void write_slice(struct node *node)
 /* How much log stays in memory behind a snapshot, for members that are a little behind. */
 static floe_index trailing_start(const struct node *node, floe_index index)
 {
-    uint64_t keep = node->options.snapshot_entries / 2;
+    uint64_t keep = node->room.is_starving ? 0 : node->options.snapshot_entries / 2;
     floe_index first = floe_memstore_first_index(node->store);
     floe_index from = index;
     uint64_t bytes = 0;
