@@ -112,6 +112,14 @@ static void come(struct world *world, struct machine *machine, unsigned number)
     machine_wake(machine, world->now_us + world->plan.turn_us);
 }
 
+/* Who is no member answers nobody: that is not what is waited for in the end. */
+static struct machine *choose(struct world *world)
+{
+    unsigned member = world->healing ? world_pick_member(world) : 0;
+    return member != 0 ? &world->machine[member]
+                       : world_choose(world, &world->viewers.prng);
+}
+
 /* It reads on, or leaves. */
 static void act(struct world *world, unsigned number)
 {
@@ -125,7 +133,7 @@ static void act(struct world *world, unsigned number)
         machine_wake(machine, world->now_us + world->plan.turn_us);
     } else if (!stays) {
         leave(world, viewer);
-        machine = world_choose(world, &world->viewers.prng);
+        machine = choose(world);
         if (machine != NULL)
             come(world, machine, number);
     }
