@@ -51,7 +51,8 @@ static bool has_compacted_events(struct kv *kv)
 {
     if (kv->view != NULL)
         return false;
-    follow(kv);
+    if (!has_freed_events(kv)) /* cursors are looked at only then */
+        follow(kv);
     if (!has_freed_events(kv) && is_too_much(kv))
         kv->freed_revision = kv->compact_revision;
     return has_freed_events(kv);
