@@ -135,8 +135,6 @@ BUGS = [
     ("lets the data grow until the next snapshot has no place",
      ("node/reserve.c", "    return both > comes && both - comes > need ? both - comes : need;",
       "    return both > comes && both - comes > need ? 0 : 0;")),
-    ("never gives a snapshot to who has no room for the next entry",
-     ("node/room.c", "    room->is_starving = match < node->applied &&", "    room->is_starving = match == 0 &&")),
     ("forgets after a start that what the log has takes room in snapshots",
      ("node/reserve.c", "    if (reserve->pending_upto == 0)\n        count_unapplied(node);",
       "    (void)count_unapplied;")),

@@ -436,6 +436,17 @@ static void test_node_full_voter_that_is_gone_counts_no_more(void **state)
     teardown(&w);
 }
 
+/* Deletes of 7.2 MB, for which the victim has no room: it has reserved 4. Two are enough. */
+static void leave_behind(unsigned lead, unsigned victim)
+{
+    take_reserve_away(victim);
+    char *key = mem_calloc(1, 900001);
+    memset(key, 'n', 900000);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(outcome(&w, delete (lead, key)), NODE_OK);
+    mem_free(key);
+}
+
 /* What a leader had taken before it heard: the member does not take what it has no room for, stays
  * up, and catches up when there is room. */
 static void test_node_follower_does_not_hear_what_it_has_no_room_for(void **state)
@@ -445,12 +456,7 @@ static void test_node_follower_does_not_hear_what_it_has_no_room_for(void **stat
     unsigned lead = leader(&w);
     unsigned victim = lead % 3 + 1;
     run(&w, 300);
-    take_reserve_away(victim);
-    char *key = mem_calloc(1, 900001);
-    memset(key, 'n', 900000);
-    for (unsigned i = 0; i < 8; i++) /* 7.2 MB; the victim has reserved 4. Two are enough */
-        assert_int_equal(outcome(&w, delete (lead, key)), NODE_OK);
-    mem_free(key);
+    leave_behind(lead, victim);
     run(&w, 3000);
     assert_all_run();
     assert_true(w.node[victim]->applied < w.node[lead]->applied);
@@ -459,6 +465,23 @@ static void test_node_follower_does_not_hear_what_it_has_no_room_for(void **stat
     run(&w, 3000);
     assert_int_equal(w.node[victim]->applied, w.node[lead]->applied);
     assert_int_equal(outcome(&w, put_numbered(victim, 1)), NODE_OK);
+    teardown(&w);
+}
+
+/* There is no room for the entries, but for what has become of them. */
+static void test_node_follower_without_room_for_the_log_gets_a_snapshot(void **state)
+{
+    (void)state;
+    setup(&w, 3);
+    unsigned lead = leader(&w);
+    unsigned victim = lead % 3 + 1;
+    run(&w, 300);
+    leave_behind(lead, victim);
+    assert_true(w.node[victim]->applied < w.node[lead]->applied);
+    run(&w, 15000);
+    assert_all_run();
+    assert_int_equal(w.node[victim]->applied, w.node[lead]->applied);
+    assert_int_equal(outcome(&w, delete (victim, "k")), NODE_OK);
     teardown(&w);
 }
 
@@ -477,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_node_full_voter_makes_all_refuse_growth_until_there_is_room),
         cmocka_unit_test(test_node_full_voter_that_is_gone_counts_no_more),
         cmocka_unit_test(test_node_follower_does_not_hear_what_it_has_no_room_for),
+        cmocka_unit_test(test_node_follower_without_room_for_the_log_gets_a_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
