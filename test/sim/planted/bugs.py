@@ -162,7 +162,7 @@ BUGS = [
      ("kv/tidy.c", "history->first)->mod_revision < kv->freed_revision",
       "history->first)->mod_revision <= kv->freed_revision")),
     ("frees versions that a snapshot has yet to write",
-     ("kv/tidy.c", "    if (kv->view != NULL)\n        return false;\n    follow(kv);", "    follow(kv);")),
+     ("kv/tidy.c", "    if (kv->view != NULL)\n        return false;\n", "")),
     ("snapshots without the leases",
      ("kv/view.c", "case PHASE_LEASES: view->leases_done = send_lease(view, slice); return view->leases_done;",
       "case PHASE_LEASES: (void)send_lease; view->leases_done = true; return true;"), *NO_SUM),
