@@ -401,7 +401,8 @@ bool http_conns_is_too_much(const struct http_conns *conns, size_t bytes)
 bool http_conns_may_answer(struct http_conns *conns, struct evhttp_request *request,
                            size_t answer_bytes)
 {
-    if (!http_conns_is_too_much(conns, answer_bytes))
+    bool is_gone = evhttp_request_get_connection(request) == NULL; /* nothing is sent then */
+    if (is_gone || !http_conns_is_too_much(conns, answer_bytes))
         return true;
     if (conns->large != NULL)
         return false;

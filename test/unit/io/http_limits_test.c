@@ -306,6 +306,27 @@ static void test_http_one_large_answer_at_a_time(void **state)
     (void)close(first);
 }
 
+static void test_http_large_answer_for_who_has_gone(void **state)
+{
+    (void)state;
+    static char value[2 << 20];
+    fake_node_put("big", 3, value, sizeof value, 1);
+    int fd = dial();
+    put(fd, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for_calls(1);
+    const struct linger reset = {.l_onoff = 1};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+    (void)close(fd);
+    turns(250);
+    fake_node_answer((struct node_result){.outcome = NODE_OK});
+    turns(250);
+    fd = dial();
+    fake.auto_answer = true;
+    put(fd, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect(fd, "HTTP/1.1 200 OK\r\n"); /* the place is free */
+    (void)close(fd);
+}
+
 static void test_http_refusals_have_the_form_of_their_target(void **state)
 {
     (void)state;
@@ -489,6 +510,7 @@ int main(void)
         TEST(test_http_connect_ends_with_its_answer),
         TEST_WITH(test_http_bodies_have_a_common_bound, setup_bytes),
         TEST_WITH(test_http_one_large_answer_at_a_time, setup_large),
+        TEST_WITH(test_http_large_answer_for_who_has_gone, setup_large),
         TEST_WITH(test_http_refusals_have_the_form_of_their_target, setup_large),
         TEST_WITH(test_http_answer_that_is_not_read_ends, setup_pace),
     };
