@@ -69,12 +69,14 @@ void api_gone(struct api *api, uint64_t token, uint64_t now_ms);
 #define API_MESSAGE_BYTES (1u << 20) /* of a WebSocket: nobody has seen it before it is whole */
 
 #define API_HEADERS_MAX 8
+#define API_HEADER_NAME_MAX 40   /* bytes */
+#define API_HEADER_VALUE_MAX 160 /* with the 0 at its end */
 struct api_response {
     uint64_t token;
     int status;
     struct {
-        const char *name; /* static */
-        char value[160];
+        const char *name; /* static, API_HEADER_NAME_MAX at most */
+        char value[API_HEADER_VALUE_MAX];
     } headers[API_HEADERS_MAX];
     size_t header_count;
     struct evbuffer *body; /* owned by caller (api_response_deinit); NULL: none */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SMALL_BYTES 1024 /* beyond, calloc may know that memory is zero already */
+
 static struct mem_hooks installed;
 
 void mem_set_hooks(const struct mem_hooks *hooks)
@@ -37,8 +39,9 @@ void *mem_calloc(size_t count, size_t size)
 {
     if (size != 0 && count > SIZE_MAX / size)
         return must(NULL, SIZE_MAX);
-    if (installed.alloc == NULL)
-        return must(calloc(count > 0 ? count : 1, size > 0 ? size : 1), count * size);
+    /* glibc's calloc passes by the cache that malloc has for each thread */
+    if (installed.alloc == NULL && count * size > SMALL_BYTES)
+        return must(calloc(count, size), count * size);
     void *ptr = mem_alloc(count * size);
     memset(ptr, 0, count * size);
     return ptr;

@@ -17,6 +17,7 @@
 #include <event2/event.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -45,6 +46,7 @@ struct server {
     struct link_set *links;
     struct histogram turns;
     struct api_turns turns_longest;
+    uint64_t busy_us; /* of this thread, at the end of the last turn */
     bool stop_asked;
     bool ended;
     bool damaged; /* the stored data is: EXIT_DAMAGED */
@@ -223,6 +225,7 @@ static bool listen_http(struct server *server)
 
 static bool open_events(struct server *server)
 {
+    event_set_mem_functions(malloc, realloc, free); /* then it does without calloc: see mem_calloc */
     struct event_config *config = event_config_new();
     ASSERT(config != NULL);
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
@@ -304,13 +307,14 @@ static bool lingering(const struct server *server)
  * the wait is in the same call, and the pumps, which may wait for the disk. */
 static void wait_and_turn(struct server *server)
 {
-    uint64_t busy_us = clock_busy_us();
+    uint64_t before_us = server->busy_us;
     wait_for_events(server);
-    uint64_t callbacks_us = clock_busy_us() - busy_us;
     uint64_t begin_us = clock_now_us();
     turn(server);
-    uint64_t took_us = callbacks_us + clock_now_us() - begin_us;
-    busy_us = clock_busy_us() - busy_us;
+    uint64_t pumps_us = clock_now_us() - begin_us;
+    server->busy_us = clock_busy_us();
+    uint64_t busy_us = server->busy_us - before_us;
+    uint64_t took_us = busy_us > pumps_us ? busy_us : pumps_us; /* at least */
     struct api_turns *longest = &server->turns_longest;
     histogram_add(&server->turns, took_us);
     longest->longest_us = took_us > longest->longest_us ? took_us : longest->longest_us;
@@ -321,6 +325,7 @@ static void wait_and_turn(struct server *server)
 static void serve(struct server *server)
 {
     turn(server);
+    server->busy_us = clock_busy_us();
     while (!server->ended || lingering(server))
         wait_and_turn(server);
     switch (node_life(server->node)) {

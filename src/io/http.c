@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "io/clock.h"
+#include "io/http_answer.h"
 #include "io/http_check.h"
 #include "io/http_conn.h"
 #include "io/http_stream.h"
@@ -162,30 +163,6 @@ static void add_header(struct evhttp_request *request, const char *name, const c
     ASSERT(evhttp_add_header(evhttp_request_get_output_headers(request), name, value) == 0);
 }
 
-/* Gives the request away; the body of response too. */
-static void send_response(struct evhttp_request *request, struct api_response *response, bool close)
-{
-    bool has_type = false;
-    for (size_t i = 0; i < response->header_count; i++)
-        has_type = has_type || strcasecmp(response->headers[i].name, "Content-Type") == 0;
-    http_stream_put_head(request, response);
-    bool bodyless = response->status == 204 || response->status == 304;
-    ASSERT(has_type || bodyless);
-    if (close)
-        add_header(request, "Connection", "close");
-    bool no_body = response->head || evhttp_request_get_command(request) == EVHTTP_REQ_CONNECT;
-    if (no_body && !bodyless) { /* evhttp would send the body, or no length */
-        char length[24];
-        size_t len =
-            response->head && response->body != NULL ? evbuffer_get_length(response->body) : 0;
-        (void)snprintf(length, sizeof length, "%zu", len);
-        add_header(request, "Content-Length", length);
-    }
-    evhttp_send_reply(request, response->status, http_check_phrase(response->status),
-                      no_body || bodyless ? NULL : response->body);
-    api_response_deinit(response);
-}
-
 /* Only what has been read has a body of some size, so nothing is undone by not sending it. */
 static void bound_answer(struct http_server *server, struct evhttp_request *request,
                          struct api_response *response)
@@ -198,6 +175,25 @@ static void bound_answer(struct http_server *server, struct evhttp_request *requ
                          "too many bytes of answers wait for their clients; try again");
 }
 
+static void answer(struct http_server *server, struct evhttp_request *request,
+                   struct api_response *response, uint64_t now_ms)
+{
+    bool is_gone = evhttp_request_get_connection(request) == NULL;
+    struct http_conn *conn = is_gone ? NULL : http_conns_find(&server->conns, request);
+    bool is_stream = response->stream || response->websocket;
+    if (conn != NULL)
+        http_conns_end_wait(conn, is_stream);
+    if (is_stream) {
+        if (http_streams_begin(&server->streams, request, response, now_ms))
+            return;
+    } else {
+        bound_answer(server, request, response);
+    }
+    http_answer_send(request, response, server->stopping);
+    if (conn != NULL)
+        http_answer_flush(conn);
+}
+
 void http_server_pump(struct http_server *server, uint64_t now_ms)
 {
     struct api_response response;
@@ -207,13 +203,7 @@ void http_server_pump(struct http_server *server, uint64_t now_ms)
         ASSERT_MSG(waiting != NULL, "an answer without a request, or a second one");
         struct evhttp_request *request = waiting->request;
         waiting_free(waiting);
-        if (response.stream || response.websocket) {
-            if (http_streams_begin(&server->streams, request, &response, now_ms))
-                continue;
-        } else {
-            bound_answer(server, request, &response);
-        }
-        send_response(request, &response, server->stopping);
+        answer(server, request, &response, now_ms);
     }
     http_streams_pump(&server->streams, now_ms);
 }
@@ -241,10 +231,11 @@ static void refuse(struct evhttp_request *request, const struct http_refusal *re
     struct api_response response = {.head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD};
     api_refusal_response(&response, evhttp_request_get_uri(request), refusal->status, refusal->code,
                          refusal->text);
-    send_response(request, &response, true);
+    http_answer_send(request, &response, true);
 }
 
-static void hand_over(struct http_server *server, struct evhttp_request *request)
+static void hand_over(struct http_server *server, struct http_conn *conn,
+                      struct evhttp_request *request)
 {
     struct evkeyvalq *input = evhttp_request_get_input_headers(request);
     struct evkeyval *header;
@@ -270,6 +261,7 @@ static void hand_over(struct http_server *server, struct evhttp_request *request
     };
     api_handle(server->api, waiting->token, &value, clock_now_ms());
     mem_free(headers);
+    http_conns_begin_wait(conn);
     if (api_wants_gone(server->api, waiting->token))
         watch_client(waiting);
     /* node has its copy: a body that waits for its answer would count twice */
@@ -303,7 +295,7 @@ static void answer_preflight(struct evhttp_request *request)
     add_header(request, "Access-Control-Allow-Headers",
                "Accept, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID");
     add_header(request, "Access-Control-Max-Age", "600");
-    send_response(request, &response, false);
+    http_answer_send(request, &response, false);
 }
 
 static void on_request(struct evhttp_request *request, void *arg)
@@ -320,7 +312,7 @@ static void on_request(struct evhttp_request *request, void *arg)
     else if (is_preflight(server, request))
         answer_preflight(request);
     else
-        hand_over(server, request);
+        hand_over(server, conn, request);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -401,7 +393,7 @@ static void answer_abandoned(struct evhttp_request *request)
     else
         api_refusal_response(&response, target, 504, "outcome_unknown",
                              "it may or may not be done: the server is stopping");
-    send_response(request, &response, true);
+    http_answer_send(request, &response, true);
 }
 
 void http_server_free(struct http_server *server)

@@ -115,6 +115,17 @@ struct http_conn *http_conns_find(struct http_conns *conns, struct evhttp_reques
 
 /* ---- phases ---------------------------------------------------------------------------------- */
 
+/* Answers to pipelined requests must not wait for each other's acknowledgement. With the first
+ * request, since evhttp gives the bufferevent its socket after it was made. */
+static void set_no_delay(struct http_conn *conn)
+{
+    int fd = bufferevent_getfd(conn->bev);
+    int one = 1;
+    if (!conn->has_no_delay && fd >= 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    conn->has_no_delay = true;
+}
+
 static void begin_request(struct http_conn *conn, uint64_t now_ms)
 {
     conn->phase = HTTP_CONN_HEADERS;
@@ -128,10 +139,7 @@ static void begin_request(struct http_conn *conn, uint64_t now_ms)
     memset(conn->matched_bytes, 0, sizeof conn->matched_bytes);
     memset(conn->has_framing, 0, sizeof conn->has_framing);
     conn->chunk = (struct http_chunk){0};
-    int fd = bufferevent_getfd(conn->bev);
-    int one = 1; /* answers to pipelined requests must not wait for each other's acknowledgement */
-    if (fd >= 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    set_no_delay(conn);
 }
 
 static void begin_pace(struct http_conn *conn, uint64_t now_ms)
@@ -278,6 +286,36 @@ struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_
                                       conn);
     }
     return conn;
+}
+
+/* Nothing is to be done: libevent has turned reading off, and writing the answer tells the rest. */
+static void on_waiting_event(struct bufferevent *bev, short what, void *arg)
+{
+    (void)bev, (void)what, (void)arg;
+}
+
+void http_conns_begin_wait(struct http_conn *conn)
+{
+    struct http_callbacks *evhttp = &conn->evhttp;
+    bufferevent_getcb(conn->bev, &evhttp->on_read, &evhttp->on_write, &evhttp->on_event,
+                      &evhttp->arg);
+    bufferevent_setcb(conn->bev, NULL, NULL, on_waiting_event, conn);
+    bufferevent_setwatermark(conn->bev, EV_READ, 0, LITTLE_BYTES);
+    conn->is_waiting = true;
+    (void)bufferevent_enable(conn->bev, EV_READ);
+}
+
+void http_conns_end_wait(struct http_conn *conn, bool is_stream)
+{
+    struct http_callbacks *evhttp = &conn->evhttp;
+    if (!conn->is_waiting)
+        return;
+    conn->is_waiting = false;
+    if (is_stream) /* evhttp must not be told of what comes before its head is out */
+        (void)bufferevent_disable(conn->bev, EV_READ);
+    bufferevent_setwatermark(conn->bev, EV_READ, 0, 0);
+    bufferevent_setcb(conn->bev, evhttp->on_read, evhttp->on_write, evhttp->on_event, evhttp->arg);
+    *evhttp = (struct http_callbacks){0};
 }
 
 /* The next request is an ordinary one. */

@@ -77,6 +77,8 @@ struct http_conn {
     size_t input_bytes;  /* counted in buffered_bytes of the owner */
     size_t output_bytes; /* the same, unless it is the large one */
     bool has_closecb;    /* evhttp will tell us */
+    bool has_no_delay;   /* TCP_NODELAY is set */
+    bool is_waiting;     /* BUSY: its callbacks are in evhttp, reading is on */
     bool is_stream; /* BUSY: its answer is a stream, which keeps no pace and is bounded by api */
     uint64_t stream_token; /* of that, while it goes on; 0 = none */
     size_t held_bytes;     /* of it: taken out of the input, waits for more */
@@ -84,7 +86,7 @@ struct http_conn {
     TAILQ_ENTRY(http_conn) next_drained;
     bool has_page; /* in pages */
     const struct http_refusal *refusal;
-    struct http_callbacks evhttp; /* REFUSING */
+    struct http_callbacks evhttp; /* REFUSING, is_waiting */
     TAILQ_ENTRY(http_conn) next;
     TAILQ_ENTRY(http_conn) next_page;
     UT_hash_handle hh;

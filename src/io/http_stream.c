@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "io/clock.h"
+#include "io/http_answer.h"
 #include "io/http_check.h"
 #include "io/websocket.h"
 
@@ -127,19 +128,10 @@ static void free_over(struct http_streams *streams)
 
 /* ---- plain HTTP ------------------------------------------------------------------------------ */
 
-void http_stream_put_head(struct evhttp_request *request, const struct api_response *response)
-{
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-    for (size_t i = 0; i < response->header_count; i++) { /* fails only for line breaks */
-        ASSERT(evhttp_add_header(headers, response->headers[i].name, response->headers[i].value) ==
-               0);
-    }
-}
-
 static void send_head(struct http_stream *stream)
 {
     struct evhttp_request *request = stream->request;
-    http_stream_put_head(request, &stream->head);
+    http_answer_put_head(request, &stream->head);
     if (is_version_10(request)) {
         /* evhttp would give a connection that is kept a length of 0 */
         (void)evhttp_remove_header(evhttp_request_get_input_headers(request), "Connection");

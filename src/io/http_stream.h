@@ -45,7 +45,5 @@ void http_streams_scan(struct http_streams *streams, uint64_t now_ms);
 void http_streams_stop(struct http_streams *streams, uint64_t now_ms);
 size_t http_streams_count(const struct http_streams *streams);
 
-/* Adds status, headers and, where they are needed, Connection and Content-Length. */
-void http_stream_put_head(struct evhttp_request *request, const struct api_response *response);
 
 #endif
