@@ -225,7 +225,7 @@ static bool listen_http(struct server *server)
 
 static bool open_events(struct server *server)
 {
-    event_set_mem_functions(malloc, realloc, free); /* then it does without calloc: see mem_calloc */
+    event_set_mem_functions(malloc, realloc, free); /* it does without calloc: see mem_calloc */
     struct event_config *config = event_config_new();
     ASSERT(config != NULL);
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);

@@ -30,8 +30,8 @@ struct bufferevent *http_conns_accept(struct http_conns *conns);
 /* A complete request has come, good or bad: its answer is ours to give, and its body is no longer
  * counted here. Never NULL. */
 struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_request *request);
-/* The request will wait for its answer: reading stays on, so that the kernel need not be told twice;
- * what comes is kept for later, a little of it. */
+/* The request will wait for its answer: reading stays on, so that the kernel need not be told
+ * twice; what comes is kept for later, a little of it. */
 void http_conns_begin_wait(struct http_conn *conn);
 /* The answer is there; is_stream: only its beginning. */
 void http_conns_end_wait(struct http_conn *conn, bool is_stream);
