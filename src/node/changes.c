@@ -428,6 +428,7 @@ static void promote_learners(struct node *node)
 
 void changes_say_farewell(struct node *node, floe_id id)
 {
+    durable_log_commit(node); /* the index that removes it */
     node->farewells = mem_grow(node->farewells, node->farewell_count, &node->farewell_cap,
                                sizeof *node->farewells);
     node->farewells[node->farewell_count++] =
@@ -435,7 +436,7 @@ void changes_say_farewell(struct node *node, floe_id id)
                           .position = wal_appended(node->wal),
                           .until_ms = node->now_ms + NODE_FAREWELL_MS,
                           .next_ms = 0};
-    node->sync_wanted = true; /* of the commit index that removes it */
+    node->sync_wanted = true;
 }
 
 static void end_farewell(struct node *node, size_t at)

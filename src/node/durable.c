@@ -19,7 +19,35 @@ static void append_snapshot(struct node *node, const struct floe_snapshot *snaps
     }
     enum floe_err stored = floe_memstore_apply_snapshot(node->store, snapshot);
     ASSERT(stored == FLOE_OK);
+    node->promised_at = wal_appended(node->wal);
+    node->sync_wanted = true;
     snapshots_install(node, snapshot);
+}
+
+/* How far is committed is known again after a restart, from the leader: alone it is not worth a
+ * write, and goes with what comes next. */
+static bool is_commit_alone(const struct node *node, const struct floe_message *message)
+{
+    return message->entry_count == 0 && message->term == node->hard_state.term &&
+           message->vote == node->hard_state.vote;
+}
+
+static void write_log(struct node *node, const struct floe_entry *entries, size_t count,
+                      bool has_state)
+{
+    bool state = has_state || node->commit_unlogged;
+    if (wal_append(node->wal, state ? &node->hard_state : NULL, entries, count) != ERR_OK) {
+        node_fail(node, "cannot write the log", wal_last_error(node->wal));
+        return;
+    }
+    node->commit_unlogged = false;
+    node->sync_wanted = true;
+}
+
+void durable_log_commit(struct node *node)
+{
+    if (node->commit_unlogged)
+        write_log(node, NULL, 0, true);
 }
 
 static void append_to_log(struct node *node, const struct floe_message *message)
@@ -28,25 +56,24 @@ static void append_to_log(struct node *node, const struct floe_message *message)
     bool given = hard_state_given(message);
     if (message->entry_count == 0 && !given)
         return;
-    enum err err = wal_append(node->wal, given ? &hs : NULL, message->entries,
-                              message->entry_count);
-    if (err != ERR_OK) {
-        node_fail(node, "cannot write the log", wal_last_error(node->wal));
-        return;
+    if (given) {
+        node->commit_unlogged = is_commit_alone(node, message);
+        node->hard_state = hs;
+        floe_memstore_set_hard_state(node->store, hs);
+        if (node->commit_unlogged)
+            return;
     }
-    floe_memstore_append(node->store, message->entries, message->entry_count);
-    if (!given)
+    write_log(node, message->entries, message->entry_count, given);
+    if (node->life == NODE_FAILED)
         return;
-    bool promise = hs.term != node->hard_state.term || hs.vote != node->hard_state.vote;
-    node->sync_wanted = node->sync_wanted || promise;
-    node->hard_state = hs;
-    floe_memstore_set_hard_state(node->store, hs);
+    node->promised_at = wal_appended(node->wal);
+    floe_memstore_append(node->store, message->entries, message->entry_count);
 }
 
 void durable_hold(struct node *node, const struct floe_message *message)
 {
     struct held *held = mem_calloc(1, sizeof *held);
-    held->position = wal_appended(node->wal);
+    held->position = node->promised_at;
     held->message = *message;
     STAILQ_INSERT_TAIL(&node->held, held, next);
 }
@@ -65,11 +92,8 @@ void durable_append(struct node *node, struct floe_message *message)
         append_snapshot(node, message->snapshot);
     if (node->life != NODE_FAILED)
         append_to_log(node, message);
-    if (node->life != NODE_FAILED) {
+    if (node->life != NODE_FAILED)
         hold(node, message);
-        node->sync_wanted = node->sync_wanted || message->entry_count > 0 ||
-                            message->response_count > 0 || message->snapshot != NULL;
-    }
     floe_message_deinit(message);
 }
 

@@ -84,7 +84,9 @@ struct node {
     struct wal *wal;
     STAILQ_HEAD(, held) held;
     bool sync_wanted;
-    struct floe_hard_state hard_state; /* as last appended to the log */
+    struct floe_hard_state hard_state; /* as last appended to the log; its commit may still ... */
+    bool commit_unlogged;              /* ... wait for the next entry */
+    uint64_t promised_at; /* log position behind all that an acknowledgement may stand for */
 
     /* disk_watch.c */
     struct disk_watch disk;
@@ -206,7 +208,9 @@ bool node_send(struct node *node, const struct floe_message *message);
 
 /* durable.c */
 void durable_append(struct node *node, struct floe_message *message); /* takes it over */
-/* Keeps a message until everything appended so far is durable; takes it over. */
+/* What is committed goes to the disk without waiting for the next entry. */
+void durable_log_commit(struct node *node);
+/* Keeps a message until all entries and promises appended so far are durable; takes it over. */
 void durable_hold(struct node *node, const struct floe_message *message);
 void durable_on_sync(struct node *node, uint64_t token, enum err outcome);
 void durable_start_sync(struct node *node);

@@ -16,10 +16,10 @@ NO_SUM = [("kv/loader.c", "get_u64(body + 8) == loader->leases", "true"),
 
 BUGS = [
     ("acknowledges before the sync",
-     ("node/durable.c", "held->position = wal_appended(node->wal);", "held->position = 0;")),
+     ("node/durable.c", "held->position = node->promised_at;", "held->position = 0;")),
     ("gives its vote before the sync",
-     ("node/durable.c", "held->position = wal_appended(node->wal);",
-      "held->position = message->type == FLOE_MSG_VOTE_RESP ? 0 : wal_appended(node->wal);")),
+     ("node/durable.c", "held->position = node->promised_at;",
+      "held->position = message->type == FLOE_MSG_VOTE_RESP ? 0 : node->promised_at;")),
     ("a sync counts for what was written after it began",
      ("storage/wal_sync.c", "set_durable(wal, sync->target);", "set_durable(wal, wal_end(wal));")),
     ("a failed sync counts as one",
