@@ -62,7 +62,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd, (void)what, (void)arg; /* sync_poll drains it */
+    (void)fd, (void)what;
+    struct server *server = arg;
+    fs_posix_on_wake(server->fs);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)

@@ -407,6 +407,11 @@ const char *fs_posix_sync_text(const struct fs_posix *fs)
     return fs->sync_text;
 }
 
+void fs_posix_on_wake(struct fs_posix *fs)
+{
+    fs_sync_on_wake(fs->sync);
+}
+
 int fs_posix_wake_fd(const struct fs_posix *fs)
 {
     return fs_sync_wake_fd(fs->sync);

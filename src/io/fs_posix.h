@@ -29,8 +29,9 @@ void fs_posix_close(struct fs_posix *fs);
 struct fs fs_posix_fs(struct fs_posix *fs);
 /* For the log: how syncs are done, and why not otherwise; valid until fs_posix_close. */
 const char *fs_posix_sync_text(const struct fs_posix *fs);
-/* Becomes readable when a sync has finished (sync_poll drains it); -1 if syncs are inline. */
+/* Becomes readable when a sync has finished, until fs_posix_on_wake; -1 if syncs are inline. */
 int fs_posix_wake_fd(const struct fs_posix *fs);
+void fs_posix_on_wake(struct fs_posix *fs);
 /* How long the syncs of the log (files in "wal/") took, from their start until they were seen to be
  * done; valid until fs_posix_close. */
 const struct histogram *fs_posix_log_syncs(const struct fs_posix *fs);

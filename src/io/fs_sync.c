@@ -143,6 +143,13 @@ int fs_sync_wake_fd(const struct fs_sync *sync)
     return sync->wake_fd;
 }
 
+void fs_sync_on_wake(struct fs_sync *sync)
+{
+    uint64_t count;
+    if (sync->wake_fd >= 0 && read(sync->wake_fd, &count, sizeof count) < 0)
+        return; /* somebody else has heard it: what has finished is in the ring */
+}
+
 enum err fs_sync_start(struct fs_sync *sync, int fd, uint64_t token)
 {
     ASSERT(sync->in_flight + sync->done_count < IN_FLIGHT_MAX);
@@ -157,12 +164,8 @@ enum err fs_sync_start(struct fs_sync *sync, int fd, uint64_t token)
 bool fs_sync_poll(struct fs_sync *sync, uint64_t *token, int *error)
 {
 #ifdef HAVE_LIBURING
-    uint64_t count;
-    if (sync->wake_fd >= 0) {
-        if (read(sync->wake_fd, &count, sizeof count) < 0)
-            count = 0; /* nothing has finished since the last look, or it is in the ring already */
+    if (sync->in_flight > 0)
         reap(sync);
-    }
 #endif
     if (sync->done_count == 0)
         return false;

@@ -6,6 +6,7 @@
 #include "io/http_answer.h"
 #include "base/assert.h"
 #include "io/http_check.h"
+#include "io/write_now.h"
 
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
@@ -17,7 +18,6 @@
 
 #define DATE_SIZE 32
 #define LENGTH_SIZE 24
-#define WRITE_BYTES (256 << 10) /* at once; the rest is written by events */
 
 /* ---- heads ----------------------------------------------------------------------------------- */
 
@@ -92,18 +92,10 @@ void http_answer_send(struct evhttp_request *request, struct api_response *respo
     api_response_deinit(response);
 }
 
-/* What cannot be written at once, or fails, is left to the write event that evhttp has added. */
 void http_answer_flush(struct http_conn *conn)
 {
     struct bufferevent *bev = conn->bev;
-    struct evbuffer *output = bufferevent_get_output(bev);
-    evutil_socket_t fd = bufferevent_getfd(bev);
-    if (fd < 0 || evbuffer_get_length(output) == 0)
-        return;
-    (void)evbuffer_unfreeze(output, 1); /* bufferevents keep others from draining their output */
-    (void)evbuffer_write_atmost(output, fd, WRITE_BYTES);
-    (void)evbuffer_freeze(output, 1);
-    if (evbuffer_get_length(output) > 0)
+    if (evbuffer_get_length(bufferevent_get_output(bev)) == 0 || write_now(bev) > 0)
         return;
     (void)bufferevent_disable(bev, EV_WRITE); /* the event, before the kernel hears of it */
     bufferevent_trigger(bev, EV_WRITE, 0);    /* evhttp: all is written */

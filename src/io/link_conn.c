@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "io/clock.h"
+#include "io/write_now.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -79,19 +80,25 @@ static void conn_lost(struct link_conn *conn, const char *reason)
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
+/* The write event is on only while something waits that the kernel did not take. */
 void link_conn_fill(struct link_conn *conn)
 {
     if (!conn->connected)
         return;
     struct evbuffer *from = peer_set_output(conn->set->peers, conn->link);
     struct evbuffer *to = bufferevent_get_output(conn->bev);
-    if (from == NULL || evbuffer_get_length(to) >= OUTPUT_MAX)
+    if (from == NULL || evbuffer_get_length(from) == 0 || evbuffer_get_length(to) >= OUTPUT_MAX)
         return;
     size_t room = OUTPUT_MAX - evbuffer_get_length(to);
+    bool waits = evbuffer_get_length(to) > 0;
+    if (!waits)
+        (void)bufferevent_disable(conn->bev, EV_WRITE);
     if (evbuffer_get_length(from) <= room)
         (void)evbuffer_add_buffer(to, from);
     else
         (void)evbuffer_remove_buffer(from, to, room);
+    if (!waits && write_now(conn->bev) > 0)
+        (void)bufferevent_enable(conn->bev, EV_WRITE);
 }
 
 static void on_read(struct bufferevent *bev, void *arg)
@@ -153,7 +160,7 @@ static void set_connected(struct link_conn *conn)
 {
     conn->connected = true;
     drop_addresses(conn);
-    (void)bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
+    (void)bufferevent_enable(conn->bev, EV_READ);
 }
 
 void link_conn_accept(struct link_set *set, peer_link link, evutil_socket_t fd)

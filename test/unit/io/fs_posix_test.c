@@ -107,6 +107,7 @@ static enum err wait_sync(struct fixture *f, uint64_t *token)
     if (fd >= 0) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+        fs_posix_on_wake(f->posix);
     }
     assert_true(f->fs.ops->sync_poll(f->fs.ctx, token, &outcome));
     return outcome;
