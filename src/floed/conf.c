@@ -198,14 +198,19 @@ static enum err set_level(struct reading *reading, const struct conf_value *valu
 static enum err set_sync(struct reading *reading, const struct conf_value *value)
 {
     static const char *const names[] = {
-        [CONF_SYNC_AUTO] = "auto", [CONF_SYNC_URING] = "uring", [CONF_SYNC_INLINE] = "inline"};
+        [CONF_SYNC_AUTO] = "auto",
+        [CONF_SYNC_DIRECT] = "direct",
+        [CONF_SYNC_URING] = "uring",
+        [CONF_SYNC_INLINE] = "inline",
+    };
     for (size_t i = 0; value->type == CONF_STRING && i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(value->string, names[i]) == 0) {
             reading->conf.storage.sync = (enum conf_sync)i;
             return ERR_OK;
         }
     }
-    return refuse(reading, value->line, "sync must be", " \"auto\", \"uring\" or \"inline\"");
+    return refuse(reading, value->line, "sync must be",
+                  " \"auto\", \"direct\", \"uring\" or \"inline\"");
 }
 
 static enum err set_member(struct reading *reading, const struct conf_value *item,

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum conf_sync { CONF_SYNC_AUTO, CONF_SYNC_URING, CONF_SYNC_INLINE };
+enum conf_sync { CONF_SYNC_AUTO, CONF_SYNC_DIRECT, CONF_SYNC_URING, CONF_SYNC_INLINE };
 
 struct conf_member {
     uint64_t id;

@@ -105,6 +105,7 @@ static uint64_t random_seed(void)
 static bool open_files(struct server *server)
 {
     static const enum fs_posix_sync syncs[] = {[CONF_SYNC_AUTO] = FS_POSIX_SYNC_AUTO,
+                                               [CONF_SYNC_DIRECT] = FS_POSIX_SYNC_DIRECT,
                                                [CONF_SYNC_URING] = FS_POSIX_SYNC_URING,
                                                [CONF_SYNC_INLINE] = FS_POSIX_SYNC_INLINE};
     struct buf why = {0};

@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "io/clock.h"
-#include "io/fs_sync.h"
+#include "io/fs_direct.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +22,8 @@
 struct fs_file {
     int fd;
     bool is_log;
+    struct fs_direct direct; /* fd -1: not in use */
+    bool cache_dirty;        /* something went to the page cache that no sync has covered */
 };
 
 struct timed_sync {
@@ -34,6 +36,7 @@ struct fs_posix {
     int lock_fd;
     int error; /* errno of the last failure */
     struct fs_sync *sync;
+    size_t block; /* bytes, of writes past the page cache; 0: none */
     struct timed_sync timed[TIMED_MAX]; /* of the log, under way */
     size_t timed_count;
     struct histogram log_syncs;
@@ -75,20 +78,32 @@ static enum err open_file(void *ctx, const char *path, enum fs_open_mode mode, s
     *out = mem_calloc(1, sizeof **out);
     (*out)->is_log = strncmp(path, LOG_PREFIX, strlen(LOG_PREFIX)) == 0;
     (*out)->fd = fd;
+    bool is_direct = (*out)->is_log && mode != FS_OPEN_READ;
+    fs_direct_open(&(*out)->direct, fs->dir_fd, path, fd, is_direct ? fs->block : 0);
     return ERR_OK;
 }
 
 static void close_file(void *ctx, struct fs_file *file)
 {
-    (void)ctx;
+    struct fs_posix *fs = ctx;
+    fs_direct_close(&file->direct, fs->sync);
     (void)close(file->fd);
     mem_free(file);
+}
+
+/* Before anything else than an append. */
+static bool settle(struct fs_posix *fs, struct fs_file *file)
+{
+    file->cache_dirty = file->cache_dirty || fs_direct_is_dirty(&file->direct);
+    return fs_direct_settle(&file->direct, fs->sync);
 }
 
 static enum err read_file(void *ctx, struct fs_file *file, uint64_t offset, void *data, size_t len,
                           size_t *got)
 {
     size_t done = 0;
+    if (!settle(ctx, file))
+        return failed(ctx);
     while (done < len) {
         ssize_t n = pread(file->fd, (char *)data + done, len - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
@@ -107,6 +122,12 @@ static enum err write_file(void *ctx, struct fs_file *file, uint64_t offset, con
                            size_t len)
 {
     size_t done = 0;
+    if (fs_direct_append(&file->direct, offset, data, len))
+        return ERR_OK;
+    if (!settle(ctx, file))
+        return failed(ctx);
+    file->cache_dirty = true;
+    fs_direct_note_written(&file->direct, offset + len);
     while (done < len) {
         ssize_t n = pwrite(file->fd, (const char *)data + done, len - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
@@ -129,17 +150,26 @@ static enum err file_size(void *ctx, struct fs_file *file, uint64_t *out)
 
 static enum err truncate_file(void *ctx, struct fs_file *file, uint64_t size)
 {
-    return ftruncate(file->fd, (off_t)size) == 0 ? ERR_OK : failed(ctx);
+    if (!settle(ctx, file) || ftruncate(file->fd, (off_t)size) != 0)
+        return failed(ctx);
+    file->cache_dirty = true;
+    fs_direct_note_size(&file->direct);
+    return ERR_OK;
 }
 
 static enum err allocate_file(void *ctx, struct fs_file *file, uint64_t size)
 {
     int result;
+    if (!settle(ctx, file))
+        return failed(ctx);
     do {
         result = fallocate(file->fd, 0, 0, (off_t)size);
     } while (result != 0 && errno == EINTR);
+    int error = errno;
+    fs_direct_note_size(&file->direct);
     if (result == 0)
         return ERR_OK;
+    errno = error;
     if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
         return failed(ctx);
     uint64_t now;
@@ -149,6 +179,9 @@ static enum err allocate_file(void *ctx, struct fs_file *file, uint64_t size)
 
 static enum err sync_file(void *ctx, struct fs_file *file)
 {
+    if (!settle(ctx, file))
+        return failed(ctx);
+    file->cache_dirty = false;
     while (fdatasync(file->fd) != 0)
         if (errno != EINTR)
             return failed(ctx);
@@ -162,7 +195,16 @@ static enum err sync_start(void *ctx, struct fs_file *file, uint64_t token)
         ASSERT(fs->timed_count < TIMED_MAX);
         fs->timed[fs->timed_count++] = (struct timed_sync){token, clock_now_us()};
     }
-    return fs_sync_start(fs->sync, file->fd, token);
+    if (!file->cache_dirty && fs_direct_is_dirty(&file->direct)) {
+        fs_sync_wait(fs->sync, &file->direct.in_flight);
+        fs_direct_start(&file->direct, fs->sync, token);
+        return ERR_OK;
+    }
+    if (!settle(fs, file))
+        return failed(fs);
+    file->cache_dirty = false;
+    fs_sync_start(fs->sync, file->fd, token);
+    return ERR_OK;
 }
 
 static void count_time(struct fs_posix *fs, uint64_t token)
@@ -340,6 +382,25 @@ static enum err lock(struct fs_posix *fs, struct buf *why)
     return errno == EWOULDBLOCK ? ERR_LOCKED : ERR_IO;
 }
 
+static enum err open_direct(struct fs_posix *fs, enum fs_posix_sync sync, struct buf *why)
+{
+    int error = 0;
+    if (sync == FS_POSIX_SYNC_URING)
+        return ERR_OK;
+    fs->block = fs_direct_try(fs->dir_fd, &error);
+    if (fs->block == 0 && sync == FS_POSIX_SYNC_DIRECT) {
+        buf_printf(why,
+                   "sync = \"direct\", but writing past the page cache does not work here: %s (use "
+                   "\"auto\")",
+                   strerror(error));
+        return ERR_INVALID;
+    }
+    if (fs->block > 0)
+        (void)snprintf(fs->sync_text, sizeof fs->sync_text,
+                       "io_uring, past the page cache in blocks of %zu", fs->block);
+    return ERR_OK;
+}
+
 static enum err open_sync(struct fs_posix *fs, enum fs_posix_sync sync, struct buf *why)
 {
     int error;
@@ -348,20 +409,20 @@ static enum err open_sync(struct fs_posix *fs, enum fs_posix_sync sync, struct b
     fs->sync = fs_sync_new(sync != FS_POSIX_SYNC_INLINE, probe_fd, &error);
     if (probe_fd >= 0)
         (void)close(probe_fd);
-    if (error != 0 && sync == FS_POSIX_SYNC_URING) {
+    if (error != 0 && (sync == FS_POSIX_SYNC_URING || sync == FS_POSIX_SYNC_DIRECT)) {
         buf_printf(why,
-                   "sync = \"uring\", but io_uring does not work here: %s (use \"auto\" or "
+                   "sync = \"%s\", but io_uring does not work here: %s (use \"auto\" or "
                    "\"inline\")",
-                   strerror(error));
+                   sync == FS_POSIX_SYNC_URING ? "uring" : "direct", strerror(error));
         return ERR_INVALID;
     }
+    bool is_ring = error == 0 && sync != FS_POSIX_SYNC_INLINE;
     if (error != 0)
         (void)snprintf(fs->sync_text, sizeof fs->sync_text, "inline (no io_uring: %s)",
                        strerror(error));
     else
-        (void)snprintf(fs->sync_text, sizeof fs->sync_text, "%s",
-                       sync == FS_POSIX_SYNC_INLINE ? "inline" : "io_uring");
-    return ERR_OK;
+        (void)snprintf(fs->sync_text, sizeof fs->sync_text, "%s", is_ring ? "io_uring" : "inline");
+    return is_ring ? open_direct(fs, sync, why) : ERR_OK;
 }
 
 enum err fs_posix_open(const char *data_dir, enum fs_posix_sync sync, struct fs_posix **out,

@@ -14,14 +14,15 @@
 struct fs_posix;
 
 enum fs_posix_sync {
-    FS_POSIX_SYNC_AUTO,   /* io_uring if it can be had, else inline */
+    FS_POSIX_SYNC_AUTO,   /* direct if it can be had, else io_uring, else inline */
+    FS_POSIX_SYNC_DIRECT, /* the log past the page cache, by io_uring, or an error */
     FS_POSIX_SYNC_URING,  /* or an error */
     FS_POSIX_SYNC_INLINE, /* fdatasync in sync_start: the caller waits for the disk */
 };
 
 /* Makes the directory and what is missing above it (0700), each name durable on return, and locks
- * it. why gets a text on error. ERR_LOCKED: another process has it; ERR_INVALID: SYNC_URING, and
- * io_uring does not work here. */
+ * it. why gets a text on error. ERR_LOCKED: another process has it; ERR_INVALID: SYNC_URING
+ * or SYNC_DIRECT, and that does not work here. */
 enum err fs_posix_open(const char *data_dir, enum fs_posix_sync sync, struct fs_posix **out,
                        struct buf *why) MUST_USE;
 void fs_posix_close(struct fs_posix *fs);

@@ -20,11 +20,23 @@ struct done {
     int error;
 };
 
+/* Under way in the ring. */
+struct op {
+    uint64_t token;
+    int fd;
+    const char *data; /* of a write, and the following */
+    size_t len;
+    uint64_t offset;
+    bool *in_flight; /* told when it is over; NULL: free, unless is_sync */
+    bool is_sync;
+};
+
 struct fs_sync {
     int wake_fd; /* -1: inline */
     struct done done[IN_FLIGHT_MAX];
     unsigned done_count;
     unsigned in_flight;
+    struct op ops[IN_FLIGHT_MAX];
 #ifdef HAVE_LIBURING
     struct io_uring ring;
 #endif
@@ -39,39 +51,102 @@ static int sync_inline(int fd)
     return result == 0 ? 0 : errno;
 }
 
+static int write_inline(int fd, const void *data, size_t len, uint64_t offset)
+{
+    ssize_t n;
+    do {
+        n = pwrite(fd, data, len, (off_t)offset);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? errno : (size_t)n == len ? 0 : EIO;
+}
+
 static void push(struct fs_sync *sync, uint64_t token, int error)
 {
     ASSERT(sync->done_count < IN_FLIGHT_MAX);
     sync->done[sync->done_count++] = (struct done){token, error};
 }
 
+void fs_sync_put_done(struct fs_sync *sync, uint64_t token)
+{
+    push(sync, token, 0);
+}
+
 #ifdef HAVE_LIBURING
-static bool submit(struct fs_sync *sync, int fd, uint64_t token)
+static struct op *free_op(struct fs_sync *sync)
+{
+    for (unsigned i = 0; i < IN_FLIGHT_MAX; i++)
+        if (sync->ops[i].in_flight == NULL && !sync->ops[i].is_sync)
+            return &sync->ops[i];
+    UNREACHABLE("more in flight than there is room for");
+}
+
+static bool submit(struct fs_sync *sync, struct io_uring_sqe *sqe, const struct op *op)
+{
+    struct op *place = free_op(sync);
+    *place = *op;
+    io_uring_sqe_set_data(sqe, place);
+    if (io_uring_submit(&sync->ring) != 1) {
+        *place = (struct op){0};
+        return false;
+    }
+    sync->in_flight++;
+    return true;
+}
+
+static bool submit_sync(struct fs_sync *sync, int fd, uint64_t token)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&sync->ring);
     if (sqe == NULL)
         return false;
     io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
-    io_uring_sqe_set_data64(sqe, token);
-    if (io_uring_submit(&sync->ring) != 1)
+    return submit(sync, sqe, &(struct op){.token = token, .is_sync = true});
+}
+
+static bool submit_write(struct fs_sync *sync, const struct op *op)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&sync->ring);
+    if (sqe == NULL)
         return false;
-    sync->in_flight++;
-    return true;
+    io_uring_prep_write(sqe, op->fd, op->data, (unsigned)op->len, op->offset);
+    return submit(sync, sqe, op);
+}
+
+/* A write that ended early goes on at once: most likely it now hears why. */
+static int outcome_of(const struct op *op, int result)
+{
+    if (result < 0)
+        return -result;
+    size_t done = (size_t)result;
+    return op->is_sync || done == op->len
+               ? 0
+               : write_inline(op->fd, op->data + done, op->len - done, op->offset + done);
+}
+
+/* Ends an operation; errno, or 0. */
+static int finish(struct fs_sync *sync, struct io_uring_cqe *cqe, uint64_t *token)
+{
+    struct op *op = io_uring_cqe_get_data(cqe);
+    int error = outcome_of(op, cqe->res);
+    *token = op->token;
+    if (op->in_flight != NULL)
+        *op->in_flight = false;
+    *op = (struct op){0};
+    io_uring_cqe_seen(&sync->ring, cqe);
+    sync->in_flight--;
+    return error;
 }
 
 /* Does a sync of a file really work through the ring? 0, or errno. */
 static int try_out(struct fs_sync *sync, int probe_fd)
 {
     struct io_uring_cqe *cqe = NULL;
-    if (!submit(sync, probe_fd, 0))
+    uint64_t token;
+    if (!submit_sync(sync, probe_fd, 0))
         return ENOSYS;
     int result = io_uring_wait_cqe(&sync->ring, &cqe);
     if (result != 0)
         return -result;
-    int error = cqe->res < 0 ? -cqe->res : 0;
-    io_uring_cqe_seen(&sync->ring, cqe);
-    sync->in_flight--;
-    return error;
+    return finish(sync, cqe, &token);
 }
 
 /* 0, or errno of why it cannot be had. */
@@ -98,9 +173,9 @@ static void reap(struct fs_sync *sync)
 {
     struct io_uring_cqe *cqe;
     while (sync->done_count < IN_FLIGHT_MAX && io_uring_peek_cqe(&sync->ring, &cqe) == 0) {
-        push(sync, io_uring_cqe_get_data64(cqe), cqe->res < 0 ? -cqe->res : 0);
-        io_uring_cqe_seen(&sync->ring, cqe);
-        sync->in_flight--;
+        uint64_t token;
+        int error = finish(sync, cqe, &token);
+        push(sync, token, error);
     }
 }
 #endif
@@ -125,11 +200,9 @@ void fs_sync_free(struct fs_sync *sync)
 {
 #ifdef HAVE_LIBURING
     struct io_uring_cqe *cqe;
-    while (sync->wake_fd >= 0 && sync->in_flight > 0 &&
-           io_uring_wait_cqe(&sync->ring, &cqe) == 0) {
-        io_uring_cqe_seen(&sync->ring, cqe);
-        sync->in_flight--;
-    }
+    uint64_t token;
+    while (sync->wake_fd >= 0 && sync->in_flight > 0 && io_uring_wait_cqe(&sync->ring, &cqe) == 0)
+        (void)finish(sync, cqe, &token);
     if (sync->wake_fd >= 0)
         io_uring_queue_exit(&sync->ring);
 #endif
@@ -150,15 +223,44 @@ void fs_sync_on_wake(struct fs_sync *sync)
         return; /* somebody else has heard it: what has finished is in the ring */
 }
 
-enum err fs_sync_start(struct fs_sync *sync, int fd, uint64_t token)
+void fs_sync_start(struct fs_sync *sync, int fd, uint64_t token)
 {
     ASSERT(sync->in_flight + sync->done_count < IN_FLIGHT_MAX);
 #ifdef HAVE_LIBURING
-    if (sync->wake_fd >= 0 && submit(sync, fd, token))
-        return ERR_OK;
+    if (sync->wake_fd >= 0 && submit_sync(sync, fd, token))
+        return;
 #endif
     push(sync, token, sync_inline(fd));
-    return ERR_OK;
+}
+
+void fs_sync_start_write(struct fs_sync *sync, int fd, const void *data, size_t len,
+                         uint64_t offset, uint64_t token, bool *in_flight)
+{
+    ASSERT(sync->in_flight + sync->done_count < IN_FLIGHT_MAX);
+    *in_flight = true;
+#ifdef HAVE_LIBURING
+    struct op op = {.token = token,
+                    .fd = fd,
+                    .data = data,
+                    .len = len,
+                    .offset = offset,
+                    .in_flight = in_flight};
+    if (sync->wake_fd >= 0 && submit_write(sync, &op))
+        return;
+#endif
+    *in_flight = false;
+    push(sync, token, write_inline(fd, data, len, offset));
+}
+
+void fs_sync_wait(struct fs_sync *sync, const bool *in_flight)
+{
+#ifdef HAVE_LIBURING
+    struct io_uring_cqe *cqe;
+    while (*in_flight && io_uring_wait_cqe(&sync->ring, &cqe) == 0)
+        reap(sync);
+#endif
+    ASSERT(!*in_flight);
+    (void)sync;
 }
 
 bool fs_sync_poll(struct fs_sync *sync, uint64_t *token, int *error)

@@ -1,3 +1,4 @@
+/* The bufferevent is not asked: it would wait for the kernel to say that there is room. */
 #include "io/write_now.h"
 
 #include <event2/buffer.h>

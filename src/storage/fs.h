@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define FS_BLOCK_MAX 4096
+
 struct fs_file; /* the implementation's */
 
 enum fs_open_mode {
@@ -31,8 +33,10 @@ struct fs_ops {
     /* *got < len only at the end of the file. */
     enum err (*read)(void *ctx, struct fs_file *file, uint64_t offset, void *data, size_t len,
                      size_t *got);
+    /* All or an error. Until a sync the bytes may be with the process, and go with it. Below "wal/"
+     * what the file has behind them may become zeros, FS_BLOCK_MAX bytes at most. */
     enum err (*write)(void *ctx, struct fs_file *file, uint64_t offset, const void *data,
-                      size_t len); /* all or an error */
+                      size_t len);
     enum err (*size)(void *ctx, struct fs_file *file, uint64_t *out);
     enum err (*truncate)(void *ctx, struct fs_file *file, uint64_t size);
     /* Reserves blocks up to size and makes the file that long, zero-filled; where the file system

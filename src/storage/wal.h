@@ -1,7 +1,7 @@
 /*
  * The write-ahead log: wal/<16 hex of a segment number>.wal, records of codec/record.h.
  *
- * Appends go to the file at once (page cache) and become durable with a sync that covers everything
+ * Appends are handed to the file at once and become durable with a sync that covers everything
  * before it; one sync at a time is in flight (group commit, thesis 10.2.1). Any error of a write or
  * sync is final: the owner ends the process, nothing is retried.
  *

@@ -1,7 +1,7 @@
 /*
  * For LD_PRELOAD: notes each sync of a file that really reaches the kernel, so that a test can see
- * that an answer comes after it. One line a sync, appended to the file $SYNC_SPY: how, and the
- * path. With SYNC_SPY_NO_URING=1 rings cannot be had.
+ * that an answer comes after it. One line a sync, or a write that is one, appended to the file
+ * $SYNC_SPY: how, and the path. With SYNC_SPY_NO_URING=1 rings cannot be had.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,14 @@ static void note(const char *how, int fd)
     if (out >= 0)
         (void)close(out);
 }
+
+#ifdef HAVE_LIBURING
+static bool is_dsync(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_DSYNC) != 0;
+}
+#endif
 
 /* The function that this one stands in front of. */
 static void *behind(const char *name)
@@ -80,6 +89,8 @@ SEEN int io_uring_submit(struct io_uring *ring)
         const struct io_uring_sqe *sqe = &ring->sq.sqes[at & *ring->sq.kring_mask];
         if (sqe->opcode == IORING_OP_FSYNC)
             note("uring", sqe->fd);
+        else if (sqe->opcode == IORING_OP_WRITE && is_dsync(sqe->fd))
+            note("direct", sqe->fd);
     }
     int (*real)(struct io_uring *);
     *(void **)&real = behind("io_uring_submit");

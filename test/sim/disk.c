@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define BLOCK 512
+
 #define NO_SPACE "No space left on device"
 
 /* ---- what fails, and how long it takes ------------------------------------------------------- */
@@ -103,6 +105,7 @@ static enum err op_open(void *ctx, const char *path, enum fs_open_mode mode, str
     struct fs_file *handle = mem_calloc(1, sizeof *handle);
     *handle =
         (struct fs_file){.file = file, .writable = mode != FS_OPEN_READ, .next = disk->handles};
+    handle->is_log = strncmp(path, "wal/", 4) == 0;
     file->refs++;
     disk->handles = handle;
     *out = handle;
@@ -139,6 +142,17 @@ static enum err op_read(void *ctx, struct fs_file *handle, uint64_t offset, void
     return ERR_OK;
 }
 
+/* As where the log is written in blocks. */
+static void zero_behind(struct fs_file *handle, uint64_t end)
+{
+    static const uint8_t zeros[BLOCK];
+    uint64_t to = (end + BLOCK - 1) / BLOCK * BLOCK;
+    if (!handle->is_log || to > handle->file->now.size || to == end)
+        return;
+    content_write(&handle->file->now, end, zeros, (size_t)(to - end));
+    disk_change_note(handle->file, false, end, zeros, (size_t)(to - end));
+}
+
 static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, const void *data,
                          size_t len)
 {
@@ -152,6 +166,7 @@ static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, con
         return err;
     content_write(&handle->file->now, offset, data, len); /* a failed one may have done something */
     disk_change_note(handle->file, false, offset, data, len);
+    zero_behind(handle, offset + len);
     count_bytes(disk, handle->file, len);
     return err;
 }

@@ -48,6 +48,7 @@ struct disk_rename {
 struct fs_file { /* a handle */
     struct disk_file *file;
     bool writable;
+    bool is_log;
     struct fs_file *next;
 };
 

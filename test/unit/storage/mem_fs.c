@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define BLOCK 64
+
 /* ---- nodes and names ------------------------------------------------------------------------- */
 
 void mem_fs_node_unref(struct mem_fs_node *node)
@@ -131,6 +133,7 @@ static enum err op_open(void *ctx, const char *path, enum fs_open_mode mode, str
     }
     struct fs_file *file = mem_calloc(1, sizeof *file);
     *file = (struct fs_file){.node = node, .writable = mode != FS_OPEN_READ, .next = fs->files};
+    file->is_log = strncmp(path, "wal/", 4) == 0;
     node->refs++;
     fs->files = file;
     *out = file;
@@ -168,6 +171,18 @@ static enum err op_read(void *ctx, struct fs_file *file, uint64_t offset, void *
     return ERR_OK;
 }
 
+/* As where the log is written in blocks. */
+static void zero_behind(struct fs_file *file, uint64_t end)
+{
+    static const uint8_t zeros[BLOCK];
+    uint64_t size = file->node->now.len;
+    uint64_t to = (end + BLOCK - 1) / BLOCK * BLOCK;
+    if (!file->is_log || to > size || to == end)
+        return;
+    mem_fs_write_to(&file->node->now, end, zeros, (size_t)(to - end));
+    mem_fs_note_change(file->node, false, end, zeros, (size_t)(to - end));
+}
+
 static enum err op_write(void *ctx, struct fs_file *file, uint64_t offset, const void *data,
                          size_t len)
 {
@@ -182,6 +197,7 @@ static enum err op_write(void *ctx, struct fs_file *file, uint64_t offset, const
     }
     mem_fs_write_to(&file->node->now, offset, data, len);
     mem_fs_note_change(file->node, false, offset, data, len);
+    zero_behind(file, offset + len);
     return ok ? ERR_OK : ERR_IO;
 }
 

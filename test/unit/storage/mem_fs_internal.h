@@ -44,6 +44,7 @@ struct mem_fs_name_change {
 struct fs_file {
     struct mem_fs_node *node;
     bool writable;
+    bool is_log;
     struct fs_file *next;
 };
 
