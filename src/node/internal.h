@@ -30,6 +30,8 @@
 #define NODE_BATCH_ENTRIES 512u         /* proposals in one go */
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
+#define NODE_LOG_BYTES_MIN (UINT64_C(16) << 20) /* ... and not before this much */
+#define NODE_TRAILING_ENTRIES 5000u /* kept behind a snapshot, if no number between two is given */
 #define NODE_TRAILING_BYTES_MAX (UINT64_C(32) << 20)
 #define NODE_PEER_QUEUE_BYTES (32u << 20) /* messages to one member */
 #define NODE_RETRY_MS 50u      /* before a refused proposal is tried again */

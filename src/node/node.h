@@ -39,7 +39,7 @@ struct node_options {
     uint64_t reseed_stamp;
     uint32_t heartbeat_ms;
     uint32_t election_ms;
-    uint64_t snapshot_entries;
+    uint64_t snapshot_entries;   /* between two snapshots; 0: as the log and the store grow */
     size_t pending_bytes;        /* bound of requests under way */
     uint32_t request_timeout_ms;
     uint64_t log_segment_bytes; /* of each log file; 0: the log's default */

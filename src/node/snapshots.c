@@ -44,14 +44,26 @@ static void own_failed(struct node *node, const char *what)
     wal_give_up_spares(node->wal);                     /* for want of room, perhaps */
 }
 
+/* A snapshot costs what the store and its history have; it is worth that once the log has grown by
+ * twice as much, within bounds, since all of that log is in memory and is read again at a start. */
+static bool has_grown(const struct node *node)
+{
+    uint64_t entries = node->options.snapshot_entries;
+    uint64_t log_bytes = 2 * (kv_size_bytes(node->kv) + kv_history_bytes(node->kv));
+    if (log_bytes < NODE_LOG_BYTES_MIN)
+        log_bytes = NODE_LOG_BYTES_MIN;
+    if (log_bytes > NODE_LOG_BYTES_MAX)
+        log_bytes = NODE_LOG_BYTES_MAX;
+    return node->applied_bytes >= (entries == 0 ? log_bytes : NODE_LOG_BYTES_MAX) ||
+           (entries > 0 && node->applied - node->snapshot_index >= entries);
+}
+
 static bool is_due(const struct node *node)
 {
     if (node->own.writer != NULL || node->loading.reader != NULL || node->applied == 0 ||
         node->applied <= node->mark_index || node->now_ms < node->snapshot_retry_ms)
         return false;
-    return node->snapshot_wanted ||
-           node->applied - node->snapshot_index >= node->options.snapshot_entries ||
-           node->applied_bytes >= NODE_LOG_BYTES_MAX;
+    return node->snapshot_wanted || has_grown(node);
 }
 
 /* Up to index nothing is read again, once what was logged by now is durable. */
@@ -135,7 +147,10 @@ static void write_slice(struct node *node)
 /* How much log stays in memory behind a snapshot, for members that are a little behind. */
 static floe_index trailing_start(const struct node *node, floe_index index)
 {
-    uint64_t keep = node->room.is_starving ? 0 : node->options.snapshot_entries / 2;
+    uint64_t entries = node->options.snapshot_entries;
+    uint64_t keep = entries == 0 ? NODE_TRAILING_ENTRIES : entries / 2;
+    if (node->room.is_starving)
+        keep = 0;
     floe_index first = floe_memstore_first_index(node->store);
     floe_index from = index;
     uint64_t bytes = 0;

@@ -233,7 +233,8 @@ def test_small_disk_is_kept_from_filling_by_early_snapshots():
         wait_for("the node to serve", n.serves, 30)
         assert_all_there(n, results)
     # what was overwritten is part of the snapshots: as little of it as possible
-    on_small_disk(28, run, heartbeat_ms=20, election_ms=200, extra={"store": {"history_bytes": 65536}})
+    on_small_disk(28, run, heartbeat_ms=20, election_ms=200, snapshot_entries=10000,
+                  extra={"store": {"history_bytes": 65536}})
 
 
 def fill(disk, leave_mib):

@@ -573,7 +573,7 @@ def test_limits_are_told():
         n = c.start().nodes[1]
         limits = n.request("GET", "/limits").json()
         assert limits["value_bytes"] == 1000 and limits["key_bytes"] > 0 and limits["lease_ttl_min_s"] >= 1
-        assert limits["history_s"] == 3600 and limits["history_bytes"] == 100000000
+        assert limits["history_s"] == 3600 and limits["history_bytes"] == 32000000
         for name in ("body_bytes", "pending_bytes", "connections", "request_timeout_ms", "header_bytes", "stream_bytes", "txn_depth",
                      "txn_total", "websocket_message_bytes", "watchers_per_stream", "v3_request_bytes", "idempotency_keys"):
             assert limits[name] > 0, name

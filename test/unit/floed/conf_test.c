@@ -134,7 +134,7 @@ static const struct bad bad_values[] = {
     {3, "id = 1\n[peer]\nheader_timeout_ms = 10\n", "unknown key: header_timeout_ms"},
     {3, "id = 1\n[raft]\nheartbeat_ms = 4\n", "heartbeat_ms must be from 5 to 60000"},
     {3, "id = 1\n[raft]\nelection_ms = 600001\n", "election_ms must be from 10 to 600000"},
-    {3, "id = 1\n[raft]\nsnapshot_entries = 0\n", "snapshot_entries must be from 1"},
+    {3, "id = 1\n[raft]\nsnapshot_entries = -1\n", "snapshot_entries must be from 0"},
     {3, "id = 1\n[limits]\nkey_bytes = 0\n", "key_bytes must be from 1 to 1048576"},
     {3, "id = 1\n[limits]\nvalue_bytes = 33554433\n", "value_bytes must be from 1 to 33554432"},
     {3, "id = 1\n[limits]\nbody_bytes = 1023\n", "body_bytes must be from 1024"},
@@ -278,7 +278,7 @@ static void assert_defaults(const struct conf *conf)
     assert_false(conf->cluster.join);
     assert_int_equal(conf->raft.heartbeat_ms, 100);
     assert_int_equal(conf->raft.election_ms, 1000);
-    assert_int_equal(conf->raft.snapshot_entries, 10000);
+    assert_int_equal(conf->raft.snapshot_entries, 0);
     assert_int_equal(conf->limits.key_bytes, 16384);
     assert_int_equal(conf->limits.value_bytes, 1572864);
     assert_int_equal(conf->limits.body_bytes, 8388608);
@@ -286,7 +286,7 @@ static void assert_defaults(const struct conf *conf)
     assert_int_equal(conf->limits.connections, 16384);
     assert_int_equal(conf->limits.request_timeout_ms, 5000);
     assert_int_equal(conf->store.history_s, 3600);
-    assert_int_equal(conf->store.history_bytes, 100000000);
+    assert_int_equal(conf->store.history_bytes, 32000000);
     assert_int_equal(conf->storage.sync, CONF_SYNC_AUTO);
     assert_int_equal(conf->log_level, LOG_INFO);
 }
