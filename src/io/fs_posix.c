@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define LOG_PREFIX "wal/"
+#define ZEROS_BYTES 16384u
 #define TIMED_MAX 16 /* as many as fs_sync takes at once */
 
 struct fs_file {
@@ -177,6 +178,26 @@ static enum err allocate_file(void *ctx, struct fs_file *file, uint64_t size)
     return err == ERR_OK && now < size ? truncate_file(ctx, file, size) : err;
 }
 
+/* The file system may know how to do it without writing. */
+static enum err zero_file(void *ctx, struct fs_file *file, uint64_t offset, uint64_t end)
+{
+    static const uint8_t zeros[ZEROS_BYTES];
+    if (offset >= end)
+        return ERR_OK;
+    if (!settle(ctx, file))
+        return failed(ctx);
+    file->cache_dirty = true;
+    bool done =
+        fallocate(file->fd, FALLOC_FL_ZERO_RANGE, (off_t)offset, (off_t)(end - offset)) == 0;
+    fs_direct_note_size(&file->direct);
+    enum err err = ERR_OK;
+    for (; !done && offset < end && err == ERR_OK; offset += ZEROS_BYTES) {
+        size_t len = end - offset < ZEROS_BYTES ? (size_t)(end - offset) : ZEROS_BYTES;
+        err = write_file(ctx, file, offset, zeros, len);
+    }
+    return err;
+}
+
 static enum err sync_file(void *ctx, struct fs_file *file)
 {
     if (!settle(ctx, file))
@@ -308,6 +329,7 @@ static const struct fs_ops ops = {
     .size = file_size,
     .truncate = truncate_file,
     .allocate = allocate_file,
+    .zero = zero_file,
     .sync = sync_file,
     .sync_start = sync_start,
     .sync_poll = sync_poll,

@@ -92,8 +92,10 @@ static void add_member(struct node *node, const struct floe_conf_change_single *
     log_info(node->logger, "member %s id=%" PRIu64 " as=%s peer=%s",
              known ? "changed" : "added", change->node_id, learner ? "learner" : "voter",
              member->peer_address);
-    if (change->node_id != node->options.id && member->peer_address[0] != 0)
+    if (change->node_id != node->options.id && member->peer_address[0] != 0) {
         peer_set_put(node->peers, change->node_id, member->peer_address);
+        peer_set_dial(node->peers, node->now_ms);
+    }
     reseed_on_members(node);
 }
 
@@ -253,6 +255,7 @@ void apply_members_to_peers(struct node *node)
         if (member->id != node->options.id && member->peer_address[0] != 0)
             peer_set_put(node->peers, member->id, member->peer_address);
     }
+    peer_set_dial(node->peers, node->now_ms);
     for (size_t i = 0; i < node->members.removed.count; i++)
         peer_set_remove(node->peers, node->members.removed.id[i], true);
 }

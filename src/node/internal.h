@@ -327,6 +327,7 @@ void requests_publish(struct node *node);
 bool reads_come_too_early(const struct node *node);
 /* A read of the node's own; what READ_LEASES says is told to leases_on_round. */
 void reads_begin(struct node *node, enum read_for what, uint64_t token);
+void reads_on_connected(struct node *node);
 void reads_send(struct node *node);
 void reads_on_state(struct node *node, const struct floe_read_state *state);
 void reads_complete(struct node *node);

@@ -214,6 +214,7 @@ static void on_connected(struct node *node, floe_id id)
 {
     rollback_on_connected(node, id);
     failover_on_connected(node);
+    reads_on_connected(node);
     floe_id leader = node_leader(node);
     if (leader == FLOE_ID_NONE || leader == id || leader == node->options.id)
         return;

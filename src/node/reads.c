@@ -70,6 +70,14 @@ static void keep_age_known(struct node *node)
     reads_begin(node, READ_AGE, 0);
 }
 
+/* Who comes back hears of its leader by this, and what it has missed then, instead of by the next
+ * heartbeat. */
+void reads_on_connected(struct node *node)
+{
+    if (node_is_leader(node))
+        node->fresh->next_ms = 0;
+}
+
 static void learn_age(struct node *node, const struct read *read)
 {
     struct freshness *fresh = node->fresh;

@@ -145,6 +145,8 @@ void peer_set_on_input(struct peer_set *set, peer_link link, struct evbuffer *in
 struct evbuffer *peer_set_output(struct peer_set *set, peer_link link);
 /* Links whose output may have grown since the last call, one a call; 0 = no more. */
 peer_link peer_set_next_dirty(struct peer_set *set);
+/* Dials members that were put and not dialled yet, instead of with the next tick. */
+void peer_set_dial(struct peer_set *set, uint64_t now_ms);
 /* Redials, pings, time-outs. Call some ten times a second. */
 void peer_set_tick(struct peer_set *set, uint64_t now_ms);
 

@@ -53,6 +53,12 @@ static void dial_due(struct peer_set *set)
     }
 }
 
+void peer_set_dial(struct peer_set *set, uint64_t now_ms)
+{
+    peer_set_now(set, now_ms);
+    dial_due(set);
+}
+
 /* ---- silence -------------------------------------------------------------------------------- */
 
 /* Output that moves is a sign of life only as long as the last PING waits in it: a dead machine's

@@ -42,6 +42,9 @@ struct fs_ops {
     /* Reserves blocks up to size and makes the file that long, zero-filled; where the file system
      * cannot reserve, it only extends. After an error the file may have any part of it. */
     enum err (*allocate)(void *ctx, struct fs_file *file, uint64_t size);
+    /* Zeros over [offset, end), which is within the file; what was reserved stays so. Durable with
+     * the next sync. */
+    enum err (*zero)(void *ctx, struct fs_file *file, uint64_t offset, uint64_t end);
     enum err (*sync)(void *ctx, struct fs_file *file); /* blocks until durable (fdatasync) */
     /* Starts a sync of everything written to file so far; token comes back from sync_poll, in
      * this turn or a later one. The file must stay open until then. */

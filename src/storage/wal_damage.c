@@ -142,18 +142,6 @@ static enum err remove_from(struct wal_replay *replay, size_t at)
 }
 
 /* The length is what the segment's head promises. */
-enum err wal_damage_put_zeros(struct wal *wal, struct fs_file *file, uint64_t offset, uint64_t end)
-{
-    static const uint8_t zeros[16384];
-    enum err err = ERR_OK;
-    while (offset < end && err == ERR_OK) {
-        size_t len = end - offset < sizeof zeros ? (size_t)(end - offset) : sizeof zeros;
-        err = wal->fs.ops->write(wal->fs.ctx, file, offset, zeros, len);
-        offset += len;
-    }
-    return err;
-}
-
 static enum err cut_file(struct wal_replay *replay, uint64_t number, uint64_t offset, uint64_t end)
 {
     struct wal *wal = replay->wal;
@@ -162,7 +150,7 @@ static enum err cut_file(struct wal_replay *replay, uint64_t number, uint64_t of
     struct fs_file *file;
     if (wal->fs.ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &file) != ERR_OK)
         return wal_replay_fail(replay, "open", path);
-    enum err err = wal_damage_put_zeros(wal, file, offset, end);
+    enum err err = wal->fs.ops->zero(wal->fs.ctx, file, offset, end);
     if (err == ERR_OK)
         err = wal->fs.ops->sync(wal->fs.ctx, file);
     if (err != ERR_OK)

@@ -241,9 +241,6 @@ enum err wal_replay_load(struct wal_replay *replay, uint64_t number) MUST_USE;
 bool wal_damage_is_written(const struct wal_replay *replay, const struct wal_segment *segment);
 /* Where the last byte that is not zero ends, or from. */
 uint64_t wal_damage_written_end(const struct buf *data, uint64_t from);
-/* Zeros over [offset, end); the file keeps its length. */
-enum err wal_damage_put_zeros(struct wal *wal, struct fs_file *file, uint64_t offset,
-                              uint64_t end) MUST_USE;
 /* Decides what replay->broken is: a torn tail is cut for good, damage is ERR_CORRUPT. */
 enum err wal_damage_settle(struct wal_replay *replay) MUST_USE;
 

@@ -372,7 +372,8 @@ static enum err settle_segment(struct wal_replay *replay, struct wal_segment *se
     else if (is_short)
         err = ops->truncate(wal->fs.ctx, file, segment->reserved);
     if (err == ERR_OK && last)
-        err = wal_damage_put_zeros(wal, file, segment->end, segment->stale_end);
+        err = wal->fs.ops->zero(wal->fs.ctx, file, segment->end,
+                                    segment->stale_end);
     segment->file = file;
     if (err == ERR_OK)
         err = wal_segment_maybe_close(wal, segment);

@@ -139,7 +139,7 @@ bool wal_spare_adopt(struct wal *wal, uint64_t name)
     if (ops->open(wal->fs.ctx, path, FS_OPEN_WRITE, &spare.file) != ERR_OK)
         return false;
     if (ops->size(wal->fs.ctx, spare.file, &spare.reserved) != ERR_OK ||
-        wal_damage_put_zeros(wal, spare.file, 0, spare.reserved) != ERR_OK ||
+        ops->zero(wal->fs.ctx, spare.file, 0, spare.reserved) != ERR_OK ||
         ops->sync(wal->fs.ctx, spare.file) != ERR_OK) {
         ops->close(wal->fs.ctx, spare.file);
         return false;

@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.join(HERE, "../..")
 BUILD = os.environ.get("FLOE_BUILD", os.path.join(TOP, "build/release"))
 ETCD = shutil.which("etcd")
+TRIALS = 20
 LOAD = os.path.join(BUILD, "test/bench/load")
 
 
@@ -64,14 +65,17 @@ class Servers:
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
         self.processes = []
+        self.commands = []
 
     def start(self, command):
+        self.commands.append(command)
         log = open(os.path.join(self.dir, "log%d" % len(self.processes)), "w")
         self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=self.dir))
 
     def stop(self):
         for p in self.processes:
-            p.send_signal(signal.SIGTERM)
+            if p.poll() is None:
+                p.send_signal(signal.SIGTERM)
         for p in self.processes:
             try:
                 p.wait(10)
@@ -106,7 +110,7 @@ class Servers:
 class Floe(Servers):
     put, get = "put", "get"
 
-    def __init__(self, root, count=3):
+    def __init__(self, root, count=3, wait=True):
         super().__init__(root, "floe")
         http, peer = free_ports(count), free_ports(count)
         for i in range(count):
@@ -119,8 +123,10 @@ class Floe(Servers):
                     f.write('    "%d=http://127.0.0.1:%d",\n' % (j + 1, peer[j]))
                 f.write("]\n")
             self.start([os.path.join(BUILD, "floed"), "--config", conf])
-        leader = wait_for(lambda: get_json(http[0], "/status").get("leader"))
         self.ports = http
+        if not wait:
+            return
+        leader = wait_for(lambda: get_json(http[0], "/status").get("leader"))
         self.port = http[leader - 1]
         self.follower_port = http[leader % count]
 
@@ -132,7 +138,7 @@ class FloeV3(Floe):
 class Etcd(Servers):
     put, get = "v3put", "v3get"
 
-    def __init__(self, root, count=3):
+    def __init__(self, root, count=3, wait=True):
         super().__init__(root, "etcd")
         http, peer = free_ports(count), free_ports(count)
         cluster = ",".join("n%d=http://127.0.0.1:%d" % (i, peer[i]) for i in range(count))
@@ -143,6 +149,9 @@ class Etcd(Servers):
                         "--advertise-client-urls", client, "--listen-peer-urls", own,
                         "--initial-advertise-peer-urls", own, "--initial-cluster", cluster,
                         "--log-level", "error", "--logger", "zap"])
+        self.ports = http
+        if not wait:
+            return
         status = [wait_for(lambda p=p: self.status(p)) for p in http]
         at = [s["header"]["member_id"] for s in status].index(status[0]["leader"])
         self.port = http[at]
@@ -171,6 +180,12 @@ def load(port, kind, clients, seconds, size=100):
     if result["failures"]:
         say("  (%d answers were not 2xx)" % result["failures"])
     return result
+
+
+def fill(port, kind, count):
+    """So many PUTs of 100 bytes: what a get kind of load does first."""
+    get = {"put": "get", "v3put": "v3get"}[kind]
+    subprocess.run([LOAD, str(port), get, "64", "0.01", "100", str(count)], stdout=subprocess.DEVNULL, check=True)
 
 
 def measure(servers, seconds):
@@ -223,6 +238,15 @@ def core_figures():
     return rows
 
 
+def lifecycle_lines():
+    import lifecycle  # which is built on this file
+    root = tempfile.mkdtemp(prefix="floe-bench-", dir=os.environ.get("FLOE_BENCH_DIR", TOP + "/build"))
+    try:
+        return lifecycle.table(lifecycle.measure(lifecycle.kinds(), root, TRIALS)) + lifecycle.binary_lines()
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def table(kinds, medians):
     lines = ["| | " + " | ".join(kinds) + " | floe / etcd | floe / bare |", "|" + " --- |" * (len(kinds) + 3)]
     for name in next(iter(medians.values())):
@@ -269,6 +293,8 @@ def main():
     lines += table(list(kinds), medians)
     lines += ["", "The consensus core alone, proposals a second:", "", "| members | batch | /s |", "| --- | --- | --- |"]
     lines += ["| %d | %d | %.0f |" % row for row in core_figures()]
+    if not args.quick:
+        lines += ["", "Starts, restarts, fail-over (%d trials):" % TRIALS, ""] + lifecycle_lines()
     say("\n".join(lines))
     if not args.quick:
         with open(os.path.join(TOP, "build/bench-results.md"), "w") as f:

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define ZEROS_BYTES 16384u
 #define BLOCK 512
 
 #define NO_SPACE "No space left on device"
@@ -168,6 +169,18 @@ static enum err op_write(void *ctx, struct fs_file *handle, uint64_t offset, con
     disk_change_note(handle->file, false, offset, data, len);
     zero_behind(handle, offset + len);
     count_bytes(disk, handle->file, len);
+    return err;
+}
+
+/* Piece by piece, so that a crash may leave a part of it. */
+static enum err op_zero(void *ctx, struct fs_file *file, uint64_t offset, uint64_t end)
+{
+    static const uint8_t zeros[ZEROS_BYTES];
+    enum err err = ERR_OK;
+    for (; offset < end && err == ERR_OK; offset += ZEROS_BYTES) {
+        size_t len = end - offset < ZEROS_BYTES ? (size_t)(end - offset) : ZEROS_BYTES;
+        err = op_write(ctx, file, offset, zeros, len);
+    }
     return err;
 }
 
@@ -375,6 +388,14 @@ static enum err own_write(void *ctx, struct fs_file *handle, uint64_t offset, co
     return err;
 }
 
+static enum err own_zero(void *ctx, struct fs_file *handle, uint64_t offset, uint64_t end)
+{
+    unsigned was = memory_enter(0);
+    enum err err = op_zero(ctx, handle, offset, end);
+    (void)memory_enter(was);
+    return err;
+}
+
 static enum err own_truncate(void *ctx, struct fs_file *handle, uint64_t size)
 {
     unsigned was = memory_enter(0);
@@ -445,6 +466,7 @@ static const struct fs_ops ops = {
     .read = op_read,
     .write = own_write,
     .size = op_size,
+    .zero = own_zero,
     .truncate = own_truncate,
     .allocate = own_allocate,
     .sync = own_sync,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ZEROS_BYTES 16384u
 #define BLOCK 64
 
 /* ---- nodes and names ------------------------------------------------------------------------- */
@@ -201,6 +202,18 @@ static enum err op_write(void *ctx, struct fs_file *file, uint64_t offset, const
     return ok ? ERR_OK : ERR_IO;
 }
 
+/* Piece by piece, so that a crash may leave a part of it. */
+static enum err op_zero(void *ctx, struct fs_file *file, uint64_t offset, uint64_t end)
+{
+    static const uint8_t zeros[ZEROS_BYTES];
+    enum err err = ERR_OK;
+    for (; offset < end && err == ERR_OK; offset += ZEROS_BYTES) {
+        size_t len = end - offset < ZEROS_BYTES ? (size_t)(end - offset) : ZEROS_BYTES;
+        err = op_write(ctx, file, offset, zeros, len);
+    }
+    return err;
+}
+
 static enum err op_size(void *ctx, struct fs_file *file, uint64_t *out)
 {
     struct mem_fs *fs = ctx;
@@ -369,6 +382,7 @@ static const struct fs_ops ops = {
     .read = op_read,
     .write = op_write,
     .size = op_size,
+    .zero = op_zero,
     .truncate = op_truncate,
     .allocate = op_allocate,
     .sync = op_sync,
