@@ -17,6 +17,7 @@
 
 #define LITTLE_BYTES 4096         /* who holds no more is not refused for what all hold */
 #define SINGLE_WRITE (256u << 10) /* bytes a system call */
+#define TRIM_CONNECTIONS 1000u    /* likewise */
 #define TRIM_BYTES (8u << 20)     /* memory is given back to the system after a peak above */
 
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg);
@@ -416,9 +417,15 @@ static void give_memory_back(struct http_conns *conns)
     if (conns->is_trim_due)
         mem_trim();
     size_t bytes = conns->buffered_bytes + conns->large_bytes;
-    conns->is_trim_due = conns->peak_bytes >= TRIM_BYTES && bytes <= conns->peak_bytes / 8;
-    if (conns->is_trim_due)
-        conns->peak_bytes = bytes;
+    if (conns->count > conns->peak_count)
+        conns->peak_count = conns->count;
+    conns->is_trim_due =
+        (conns->peak_bytes >= TRIM_BYTES && bytes <= conns->peak_bytes / 8) ||
+        (conns->peak_count >= TRIM_CONNECTIONS && conns->count <= conns->peak_count / 8);
+    if (!conns->is_trim_due)
+        return;
+    conns->peak_bytes = bytes;
+    conns->peak_count = conns->count;
 }
 
 void http_conns_scan(struct http_conns *conns, uint64_t now_ms)

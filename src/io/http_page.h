@@ -117,6 +117,7 @@ struct http_conns {
     struct http_conn *large; /* whose answer alone is beyond the limit; NULL: nobody's */
     size_t large_bytes;      /* of it */
     size_t peak_bytes;       /* of both, since memory was last given back */
+    size_t peak_count;       /* of connections, likewise */
     bool is_trim_due;
     struct http_conn_limits limits;
 };

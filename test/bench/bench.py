@@ -72,6 +72,10 @@ class Servers:
         log = open(os.path.join(self.dir, "log%d" % len(self.processes)), "w")
         self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=self.dir))
 
+    def process_of(self, port):
+        ports = getattr(self, "ports", [port])
+        return self.processes[ports.index(port)]
+
     def stop(self):
         for p in self.processes:
             if p.poll() is None:

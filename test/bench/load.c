@@ -3,9 +3,10 @@
  *
  *   load PORT KIND CLIENTS SECONDS [SIZE [KEYS]]
  *
- * KIND: put, get (floe's and the bare server's form), v3put, v3get (etcd's JSON). Each client sends
- * its next request when it has the answer to the last. SIZE bytes a value (100), KEYS different
- * keys (10000). Prints one line of JSON: answers a second, latency in us at p50 p90 p99 p99.9 max,
+ * KIND: put, get (floe's and the bare server's form), v3put, v3get (etcd's JSON); lines (POST
+ * /kv/), v3txn: many puts a request, KEYS of them, with keys of 16 bytes. Each client sends its
+ * next request when it has the answer to the last. SIZE bytes a value (100), KEYS different keys
+ * (10000). Prints one line of JSON: answers a second, latency in us at p50 p90 p99 p99.9 max,
  * answers that were not 2xx. The first half second is not counted. Get kinds write their keys
  * first.
  */
@@ -44,7 +45,10 @@ static size_t value_bytes = 100, key_count = 10000;
 static uint16_t port;
 static uint64_t counter, answers, failures, max_us, begin_us;
 static uint64_t buckets[BUCKETS];
-static char *value_text;   /* as it goes into the request */
+static char *value_text;        /* as it goes into the request */
+#define BULK_BODIES 32          /* made before, then sent again and again */
+static char *bulk[BULK_BODIES]; /* NULL: one key a request */
+static size_t bulk_len[BULK_BODIES];
 static uint64_t fill_left; /* keys still to be written before a get kind begins */
 
 static void die(const char *what)
@@ -77,8 +81,57 @@ static size_t base64(char *out, const char *in, size_t len)
     return at;
 }
 
+static bool is_bulk(void)
+{
+    return strcmp(kind, "lines") == 0 || strcmp(kind, "v3txn") == 0;
+}
+
+/* One body with key_count puts. */
+static size_t make_bulk(char *out, size_t number)
+{
+    bool is_txn = kind[0] == 'v';
+    char key[32];
+    char key64[64];
+    size_t len = is_txn ? (size_t)sprintf(out, "{\"success\":[") : 0;
+    for (size_t i = 0; i < key_count; i++) {
+        int key_len = snprintf(key, sizeof key, "key-%04zu-%07zu", number % 10000, i % 10000000);
+        (void)base64(key64, key, (size_t)key_len);
+        len += (size_t)(is_txn ? sprintf(out + len,
+                                         "%s{\"request_put\":{\"key\":\"%s\",\"value\":\"%s\"}}",
+                                         i > 0 ? "," : "", key64, value_text)
+                               : sprintf(out + len, "{\"key\":\"%s\",\"value\":\"%s\"}\n", key,
+                                         value_text));
+    }
+    return is_txn ? len + (size_t)sprintf(out + len, "]}") : len;
+}
+
+static void make_bulks(void)
+{
+    for (size_t i = 0; i < BULK_BODIES; i++) {
+        bulk[i] = malloc((value_bytes * 2 + 128) * key_count + 64);
+        if (bulk[i] == NULL)
+            die("malloc");
+        bulk_len[i] = make_bulk(bulk[i], i);
+    }
+}
+
+static void make_bulk_request(struct client *c)
+{
+    size_t number = counter++ % BULK_BODIES;
+    int head = sprintf(c->out, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+                       kind[0] == 'v' ? "/v3/kv/txn" : "/kv/", bulk_len[number]);
+    memcpy(c->out + head, bulk[number], bulk_len[number]);
+    c->out_len = (size_t)head + bulk_len[number];
+    c->out_done = 0;
+    c->in_len = 0;
+}
+
 static void make_request(struct client *c, bool write)
 {
+    if (bulk[0] != NULL) {
+        make_bulk_request(c);
+        return;
+    }
     char key[32];
     char key64[64];
     char *body = c->out + 256;
@@ -209,7 +262,7 @@ static void connect_client(struct client *c)
         die("connect");
     int one = 1;
     (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    c->out = malloc(value_bytes * 2 + 1024);
+    c->out = malloc(value_bytes * 2 + 1024 + (bulk[0] != NULL ? bulk_len[BULK_BODIES - 1] : 0));
     c->in = malloc(ANSWER_MAX);
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     if (c->out == NULL || c->in == NULL || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &ev) != 0)
@@ -263,7 +316,8 @@ static void run(size_t count, uint64_t run_us)
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        fprintf(stderr, "load PORT put|get|v3put|v3get CLIENTS SECONDS [SIZE [KEYS]]\n");
+        fprintf(stderr,
+                "load PORT put|get|v3put|v3get|lines|v3txn CLIENTS SECONDS [SIZE [KEYS]]\n");
         return 2;
     }
     port = (uint16_t)atoi(argv[1]);
@@ -277,6 +331,8 @@ int main(int argc, char **argv)
         return 2;
     }
     make_value();
+    if (is_bulk())
+        make_bulks();
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; i < count; i++)
         connect_client(&clients[i]);
