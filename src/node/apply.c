@@ -221,8 +221,6 @@ static void finish_job(struct node *node, struct apply_job *job)
         (void)node_step(node, &job->message.responses[i]);
     floe_message_deinit(&job->message);
     mem_free(job);
-    if (node->log_waits)
-        snapshots_compact_log(node);
 }
 
 bool apply_some(struct node *node)

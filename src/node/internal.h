@@ -27,6 +27,7 @@
 #define NODE_TURN_APPLY_STEPS 8192u        /* keys that ranges and leases delete */
 #define NODE_TURN_SLICE_BYTES (256u << 10) /* snapshot written or loaded */
 #define NODE_TURN_TIDY_STEPS 4096u         /* of the store's own housekeeping */
+#define NODE_TURN_COMPACT_ENTRIES 8192u /* of the log in memory that go behind a snapshot */
 #define NODE_BATCH_ENTRIES 512u         /* proposals in one go */
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */
@@ -165,7 +166,7 @@ struct node {
     size_t tidy_steps;  /* NODE_TURN_TIDY_STEPS */
     size_t apply_steps; /* NODE_TURN_APPLY_STEPS */
     struct own_snapshot own;
-    bool log_waits; /* in memory it reaches further back than snapshots ask, for the core */
+    bool log_waits; /* in memory it reaches further back than snapshots ask: there is more to do */
     struct loading loading;
     struct incoming_snapshot incoming;
     struct transfer *transfers;

@@ -141,6 +141,7 @@ struct reserve {
     floe_index pending_upto; /* ... this one, ... */
     uint64_t pending_new;    /* ... and by others */
     bool is_short;           /* less than what growth needs */
+    bool is_growing;         /* the rest comes in the next turns */
     bool is_tight;           /* the disk did not give what was wanted, which is more than that */
     bool is_frugal;          /* the log is */
     uint64_t retry_ms;       /* the disk is not asked before this */

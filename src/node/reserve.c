@@ -43,6 +43,7 @@
 #define AMPLE_SEGMENTS 6u   /* no longer */
 #define WHOLE_BYTES (UINT64_C(16) << 20)
 #define STEP_UNITS 4u
+#define SLICE_BYTES (UINT64_C(32) << 20)
 
 static uint64_t unit_of(const struct node *node)
 {
@@ -113,6 +114,18 @@ static void enlarge(struct node *node, uint64_t limit, uint64_t wanted)
             return;
 }
 
+/* A file system takes 200 us for a MiB: what is large is reserved over some turns, as long as the
+ * disk has twice what is missing. That somebody takes it all meanwhile is borne: then it is as if
+ * others had filled the disk. */
+static bool enlarge_some(struct node *node, uint64_t wanted)
+{
+    uint64_t have = reserved(node);
+    uint64_t free_bytes = node->fs.ops->free_bytes(node->fs.ctx);
+    node->reserve.is_growing = wanted > have + SLICE_BYTES && free_bytes != UINT64_MAX &&
+                               free_bytes / 2 > wanted - have && resize(node, have + SLICE_BYTES);
+    return node->reserve.is_growing;
+}
+
 /* After a start: what the log has and the store has not. About, as with a follower's appends. */
 static void count_unapplied(struct node *node)
 {
@@ -139,21 +152,24 @@ void reserve_turn(struct node *node)
     uint64_t unit = unit_of(node);
     uint64_t limit = limit_with(node, 0);
     uint64_t step = limit / 4 > STEP_UNITS * unit ? limit / 4 : STEP_UNITS * unit;
-    if (reserved(node) >= limit + step / 2)
+    if (reserved(node) >= limit + step / 2) {
         reserve->is_tight = false;
-    else if (node->now_ms >= reserve->retry_ms)
+        reserve->is_growing = false;
+    } else if (node->now_ms >= reserve->retry_ms && !enlarge_some(node, limit + step)) {
         enlarge(node, limit, limit + step);
+    }
     if (reserved(node) > limit + step + limit / 2 + 4 * STEP_UNITS * unit)
         (void)snapshot_room_resize(reserve->room, limit + step);
     /* to get there again, for what was "not worth waiting for" below */
-    reserve->is_short = reserved(node) < limit + (reserve->is_short ? unit / 4 * 3 : 0);
+    reserve->is_short = !reserve->is_growing &&
+                        reserved(node) < limit + (reserve->is_short ? unit / 4 * 3 : 0);
     look_at_disk(node);
 }
 
 bool reserve_allows(struct node *node, uint64_t growth)
 {
     uint64_t limit = limit_with(node, growth);
-    if (reserved(node) >= limit)
+    if (reserved(node) >= limit || node->reserve.is_growing)
         return true;
     if (node->now_ms >= node->reserve.retry_ms && resize(node, limit + unit_of(node)))
         return true;

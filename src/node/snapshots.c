@@ -162,17 +162,22 @@ static floe_index trailing_start(const struct node *node, floe_index index)
     return from < held ? from : held;
 }
 
-/* The core is told what was applied in whole batches: until then it still reads what it has not
- * heard of, and a snapshot may already hold the half of a batch. */
+/* A slice of it a turn. The core is told what was applied in whole batches: until then it still
+ * reads what it has not heard of, and a snapshot may already hold the half of a batch. */
 void snapshots_compact_log(struct node *node)
 {
     floe_index upto = trailing_start(node, node->snapshot_index);
     floe_index heard = floe_raft_basic_status(node->raft).applied;
+    floe_index first = floe_memstore_first_index(node->store);
     node->log_waits = upto > heard;
     if (node->log_waits)
         upto = heard;
-    if (upto < floe_memstore_first_index(node->store))
+    if (upto < first)
         return;
+    if (upto - first >= NODE_TURN_COMPACT_ENTRIES) {
+        upto = first + NODE_TURN_COMPACT_ENTRIES - 1;
+        node->log_waits = true;
+    }
     enum floe_err err = floe_memstore_compact(node->store, upto);
     ASSERT(err == FLOE_OK);
 }
@@ -382,6 +387,8 @@ void snapshots_work(struct node *node)
         load_slice(node);
     node->kv_untidy = kv_tidy(node->kv, node->tidy_steps);
     node->more = node->more || node->kv_untidy;
+    if (node->log_waits)
+        snapshots_compact_log(node);
     snapshots_release(node);
 }
 

@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.join(HERE, "../..")
 BUILD = os.environ.get("FLOE_BUILD", os.path.join(TOP, "build/release"))
 ETCD = shutil.which("etcd")
-TRIALS = 20
+TRIALS = 5
 LOAD = os.path.join(BUILD, "test/bench/load")
 
 
