@@ -28,6 +28,11 @@
 #define NODE_TURN_SLICE_BYTES (256u << 10) /* snapshot written or loaded */
 #define NODE_TURN_TIDY_STEPS 4096u         /* of the store's own housekeeping */
 #define NODE_TURN_COMPACT_ENTRIES 8192u /* of the log in memory that go behind a snapshot */
+/* What may be on its way to a follower. Bytes bound it, which is memory, and not the number of
+ * messages: 256 of them, one a turn, are 80 ms of 3,200 turns a second, and writes would wait for
+ * the window (test/sim/wan). */
+#define NODE_INFLIGHT_MSGS 65536u
+#define NODE_INFLIGHT_BYTES (UINT64_C(8) << 20)
 #define NODE_BATCH_ENTRIES 512u         /* proposals in one go */
 #define NODE_BATCH_BYTES (1u << 20)
 #define NODE_LOG_BYTES_MAX (UINT64_C(64) << 20) /* a snapshot is due when this much was applied */

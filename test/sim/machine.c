@@ -312,7 +312,8 @@ static void answer_clients(struct machine *machine)
     struct api_response response;
     holders_take(world, machine);
     while (api_next_response(machine->api, &response, machine_now_ms(machine))) {
-        if (!mixers_answered(world, &response) && !viewers_answered(world, &response))
+        bool is_own = world->on_answer != NULL && world->on_answer(world, &response, at_us);
+        if (!is_own && !mixers_answered(world, &response) && !viewers_answered(world, &response))
             clients_answered(world, &response, at_us);
         api_response_deinit(&response);
     }

@@ -64,10 +64,14 @@ static uint32_t number_of(const struct net *net, const struct net_wire *wire)
     return (uint32_t)(wire - net->wire);
 }
 
-static uint64_t latency_us(struct world *world)
+static uint64_t latency_us(struct world *world, const struct net_wire *wire)
 {
     const struct plan *plan = &world->plan;
     uint64_t us = plan->latency_us;
+    unsigned from = wire->end[0].machine;
+    unsigned to = wire->end[1].machine;
+    if (from <= SIM_MEMBERS_MAX && to <= SIM_MEMBERS_MAX)
+        us += plan->distance_us[from][to];
     if (plan->jitter_us > 0)
         us += world_below(world, plan->jitter_us);
     if (plan->spike_us > 0 && !world->healing && world_below(world, 200) == 0)
@@ -86,7 +90,7 @@ static void lane_push(struct world *world, struct net_wire *wire, unsigned side,
     if (machine->node != NULL && machine->free_us > begin)
         begin = machine->free_us; /* the loop writes after what made the turn wait */
     lane->sent_us = begin + chunk->bytes.len * 1000 / world->plan.bytes_per_ms;
-    chunk->at_us = lane->sent_us + latency_us(world);
+    chunk->at_us = lane->sent_us + latency_us(world, wire);
     if (chunk->at_us < lane->last_us)
         chunk->at_us = lane->last_us;
     lane->last_us = chunk->at_us;
@@ -186,8 +190,8 @@ static void dial(struct world *world, unsigned from, const struct peer_action *a
     ASSERT(to >= 1 && to <= SIM_MACHINES);
     wire->end[0] = (struct net_end){.machine = from, .link = action->link, .input = evbuffer_new()};
     wire->end[1] = (struct net_end){.machine = to, .input = evbuffer_new()};
-    queue_put(&world->queue, world->now_us + latency_us(world), EVENT_SYN, number_of(net, wire),
-              wire->serial);
+    queue_put(&world->queue, world->now_us + latency_us(world, wire), EVENT_SYN,
+              number_of(net, wire), wire->serial);
 }
 
 static struct net_wire *find(struct world *world, unsigned machine, peer_link link, unsigned *side)
@@ -263,13 +267,13 @@ static void on_syn(struct world *world, struct net_wire *wire, const struct even
     if (machine->node != NULL && !machine->ended)
         to->link = peer_set_on_accept(node_peers(machine->node), "wire", machine_now_ms(machine));
     if (to->link == 0) {
-        queue_put(&world->queue, world->now_us + latency_us(world), EVENT_RESET, 2 * event->a,
+        queue_put(&world->queue, world->now_us + latency_us(world, wire), EVENT_RESET, 2 * event->a,
                   event->b);
         return;
     }
     wire->accepted = true;
     machine_wake(machine, world->now_us + world->plan.turn_us);
-    queue_put(&world->queue, world->now_us + latency_us(world), EVENT_CONNECTED, event->a,
+    queue_put(&world->queue, world->now_us + latency_us(world, wire), EVENT_CONNECTED, event->a,
               event->b);
 }
 
@@ -304,7 +308,7 @@ static void deliver(struct world *world, struct net_wire *wire, unsigned side)
         (void)memory_enter(0);
         machine_wake(machine, world->now_us + world->plan.turn_us);
     } else if (wire->end[side].link != 0) { /* nobody knows this connection: a reset */
-        queue_put(&world->queue, world->now_us + latency_us(world), EVENT_RESET,
+        queue_put(&world->queue, world->now_us + latency_us(world, wire), EVENT_RESET,
                   2 * number_of(&world->net, wire) + side, wire->serial);
         lane->closed = true;
     }

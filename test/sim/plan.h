@@ -68,6 +68,7 @@ struct plan {
     uint32_t latency_us;
     uint32_t jitter_us;
     uint32_t spike_us; /* of one in two hundred; 0: none */
+    uint32_t distance_us[SIM_MEMBERS_MAX + 1][SIM_MEMBERS_MAX + 1]; /* one way, on top (wan.c) */
     uint64_t bytes_per_ms;
     uint32_t clock_spread_ppm; /* rates lie within 1 +- this */
     uint32_t turn_us;          /* what a turn takes */

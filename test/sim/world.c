@@ -31,10 +31,8 @@ static void init_machine(struct world *world, unsigned id)
     (void)snprintf(machine->name, sizeof machine->name, "n%u", id);
 }
 
-static void world_init(struct world *world, uint64_t seed, bool show)
+static void make_machines(struct world *world, uint64_t seed, bool show)
 {
-    memset(world, 0, sizeof *world);
-    plan_draw(&world->plan, seed);
     world->prng.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     world->trace = (struct trace){.show = show, .columns = world->plan.members + 2, .sum = seed};
     net_init(&world->net);
@@ -42,6 +40,21 @@ static void world_init(struct world *world, uint64_t seed, bool show)
         init_machine(world, i);
     for (unsigned i = 1; i <= world->plan.members; i++)
         machine_restart_in(&world->machine[i], world_below(world, 500000));
+}
+
+void world_open(struct world *world, uint64_t seed)
+{
+    struct plan plan = world->plan;
+    memset(world, 0, sizeof *world);
+    world->plan = plan;
+    make_machines(world, seed, false);
+}
+
+static void world_init(struct world *world, uint64_t seed, bool show)
+{
+    memset(world, 0, sizeof *world);
+    plan_draw(&world->plan, seed);
+    make_machines(world, seed, show);
     clients_start(world);
     holders_start(world);
     model_start(world);
@@ -125,20 +138,34 @@ static void dispatch(struct world *world, const struct event *event)
     UNREACHABLE("event");
 }
 
+static void happen(struct world *world, const struct event *event)
+{
+    ASSERT(event->at_us >= world->now_us);
+    world->now_us = event->at_us;
+    world->trace.now_us = event->at_us;
+    world->counts.events++;
+    trace_numbers(&world->trace, (uint64_t)event->kind, event->a, event->b);
+    dispatch(world, event);
+}
+
 static void run_until(struct world *world, uint64_t end_us)
 {
     struct event event;
     while (!world->check.failed && world->now_us < end_us && queue_take(&world->queue, &event)) {
-        ASSERT(event.at_us >= world->now_us);
-        world->now_us = event.at_us;
-        world->trace.now_us = event.at_us;
-        world->counts.events++;
-        trace_numbers(&world->trace, (uint64_t)event.kind, event.a, event.b);
-        dispatch(world, &event);
+        happen(world, &event);
         if (world->clients.heal == HEAL_DONE && check_converged(world, world->clients.heal_index) &&
             holders_are_over(world) && viewers_are_done(world))
             return;
     }
+}
+
+void world_run_until(struct world *world, uint64_t end_us)
+{
+    struct event event;
+    while (!world->check.failed && world->queue.count > 0 &&
+           world->queue.heap[0].at_us <= end_us && queue_take(&world->queue, &event))
+        happen(world, &event);
+    world->now_us = end_us;
 }
 
 /* ---- a run ----------------------------------------------------------------------------------- */

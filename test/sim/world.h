@@ -103,9 +103,16 @@ struct world {
     unsigned flipped;   /* the machine whose disk is damaged and that is not replaced; 0: none */
     unsigned successor; /* takes its place; 0: not started yet */
     bool replaced;      /* the successor's predecessor is out for certain */
+    /* NULL, or asked first: is it an answer of the caller's own? */
+    bool (*on_answer)(struct world *world, const struct api_response *response, uint64_t at_us);
     bool reseeding;     /* it is not replaced but has lost all it had */
 };
 
+/* A world without clients, operator and faults, for who brings its own (wan.c): the machines of
+ * world->plan, which the caller has filled, start. */
+void world_open(struct world *world, uint64_t seed);
+/* Whatever happens until then. */
+void world_run_until(struct world *world, uint64_t end_us);
 /* Runs a whole plan; false: something was violated, and standard error says what. */
 bool world_run(struct world *world, uint64_t seed, bool show);
 void world_deinit(struct world *world);
