@@ -179,6 +179,7 @@ void v3_put_error(struct buf *out, bool in_stream, int code, const char *text)
 static int code_of_refusal(int status)
 {
     switch (status) {
+    case 403: return DENIED;
     case 408: return CANCELED;
     case 413:
     case 429: return EXHAUSTED;

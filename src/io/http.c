@@ -309,6 +309,10 @@ static void on_request(struct evhttp_request *request, void *arg)
         refuse(request, conn->refusal);
     else if (why != NULL)
         refuse(request, &(struct http_refusal){400, "bad_request", why});
+    else if (http_check_is_foreign(request, server->options.allow_origin))
+        refuse(request, &(struct http_refusal){403, "foreign_origin",
+                                               "a page of another origin may not do this; [http] "
+                                               "allow_origin names one that may"});
     else if (is_preflight(server, request))
         answer_preflight(request);
     else

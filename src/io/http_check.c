@@ -106,6 +106,31 @@ const char *http_check_framing(struct evhttp_request *request)
     return NULL;
 }
 
+static bool is_same_origin(const char *origin, const char *host)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; host != NULL && i < sizeof schemes / sizeof *schemes; i++) {
+        size_t len = strlen(schemes[i]);
+        if (strncasecmp(origin, schemes[i], len) == 0 && strcasecmp(origin + len, host) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool http_check_is_foreign(struct evhttp_request *request, const char *allowed)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    enum evhttp_cmd_type method = evhttp_request_get_command(request);
+    const char *origin = evhttp_find_header(headers, "Origin");
+    bool is_read = method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD ||
+                   method == EVHTTP_REQ_OPTIONS;
+    if (origin == NULL || (is_read && evhttp_find_header(headers, "Upgrade") == NULL))
+        return false;
+    if (allowed != NULL && (strcmp(allowed, "*") == 0 || strcasecmp(allowed, origin) == 0))
+        return false;
+    return !is_same_origin(origin, evhttp_find_header(headers, "Host"));
+}
+
 const char *http_check_phrase(int status)
 {
     static const struct {
@@ -117,6 +142,7 @@ const char *http_check_phrase(int status)
         {204, "No Content"},
         {304, "Not Modified"},
         {400, "Bad Request"},
+        {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {408, "Request Timeout"},

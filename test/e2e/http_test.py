@@ -472,6 +472,29 @@ def test_pages_of_another_origin_may_read_if_it_is_allowed():
         w.close()
 
 
+def test_pages_of_another_origin_change_nothing():
+    """Any page could otherwise change what a node on this machine has: a browser sends simple requests unasked."""
+    foreign = {"Origin": "http://evil.example", "Content-Type": "text/plain"}
+    upgrade = {"Origin": "http://evil.example", "Upgrade": "websocket", "Connection": "Upgrade",
+               "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    with Cluster(1) as c:
+        n = c.start().nodes[1]
+        own = {"Origin": "http://127.0.0.1:%d" % n.http_port, "Host": "127.0.0.1:%d" % n.http_port}
+        assert n.put("a", b"1").status == 204
+        for method, path, body in (("PUT", "/a", b"2"), ("DELETE", "/a", None), ("POST", "/kv/", b'{"key":"a","value":"2"}\n'),
+                                   ("POST", "/9", b"http://127.0.0.1:1"), ("PUT", "/kv/a", b"2")):
+            r = n.request(method, path, body, headers=foreign)
+            assert r.status == 403 and r.json()["code"] == "foreign_origin", (method, path, r.status, r.body)
+        r = n.request("POST", "/v3/kv/put", b'{"key":"YQ==","value":"Mg=="}', headers=foreign)
+        assert r.status == 403 and r.json()["code"] == 7, r.body
+        assert n.request("GET", "/a?watch", headers=upgrade).status == 403
+        assert n.request("PUT", "/b", b"1", headers=dict(foreign, Origin="null")).status == 403
+        assert n.request("GET", "/a", headers=foreign).body == b"1"
+        assert n.request("PUT", "/a", b"3", headers=own).status == 204
+    with Cluster(1, extra={"http": {"allow_origin": '"http://evil.example"'}}) as c:
+        assert c.start().nodes[1].request("PUT", "/a", b"2", headers=foreign).status == 204
+
+
 def test_watch_of_http_1_0_and_of_a_stopping_server():
     import socket
     with Cluster(1) as c:
