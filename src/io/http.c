@@ -104,7 +104,7 @@ static void pause_accepting(struct http_server *server, uint64_t for_ms)
 static void maybe_resume_accepting(struct http_server *server, uint64_t now_ms)
 {
     if (!server->paused || server->stopping || now_ms < server->resume_ms ||
-        server->conns.count >= server->options.connections)
+        (server->conns.count >= server->options.connections && TAILQ_EMPTY(&server->conns.idle)))
         return;
     server->paused = false;
     for (size_t i = 0; i < server->listener_count; i++)
@@ -115,8 +115,12 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
     (void)base;
     struct http_server *server = arg;
-    struct bufferevent *bev = http_conns_accept(&server->conns);
-    if (server->conns.count >= server->options.connections) {
+    struct http_conns *conns = &server->conns;
+    if (conns->count >= server->options.connections)
+        (void)http_conns_end_idle(conns);
+    bool is_full = conns->count + 1 >= server->options.connections && TAILQ_EMPTY(&conns->idle);
+    struct bufferevent *bev = http_conns_accept(conns);
+    if (is_full) { /* the next one would find nobody but this one to close */
         log_warn(server->logger, "http connection limit reached connections=%zu",
                  server->conns.count);
         pause_accepting(server, 0);
