@@ -35,9 +35,13 @@ static void begin_idle(struct http_conn *conn)
 
 static void end_idle(struct http_conn *conn)
 {
-    if (conn->is_idle)
-        TAILQ_REMOVE(&conn->owner->idle, conn, next_idle);
+    struct http_conns *conns = conn->owner;
+    if (!conn->is_idle)
+        return;
+    TAILQ_REMOVE(&conns->idle, conn, next_idle);
     conn->is_idle = false;
+    if (TAILQ_EMPTY(&conns->idle) && conns->on_none_idle != NULL)
+        conns->on_none_idle(conns->idle_arg);
 }
 
 static void unwatch(struct http_conn *conn)

@@ -114,6 +114,8 @@ struct http_conns {
     struct http_conn_list drained; /* streams that something has been written of */
     void (*on_stream_closed)(void *arg, uint64_t token); /* the connection is being freed */
     void *stream_arg;
+    void (*on_none_idle)(void *arg); /* the last idle one has a request, or goes; NULL: no matter */
+    void *idle_arg;
     struct event *page_event;
     size_t count;
     size_t buffered_bytes;   /* requests being received and answers being sent, without ... */
