@@ -93,7 +93,8 @@ static void watch_client(struct waiting *waiting)
 
 static void pause_accepting(struct http_server *server, uint64_t for_ms)
 {
-    server->resume_ms = clock_now_ms() + for_ms;
+    uint64_t resume_ms = clock_now_ms() + for_ms;
+    server->resume_ms = resume_ms > server->resume_ms ? resume_ms : server->resume_ms;
     if (server->paused)
         return;
     server->paused = true;
@@ -104,7 +105,7 @@ static void pause_accepting(struct http_server *server, uint64_t for_ms)
 static void maybe_resume_accepting(struct http_server *server, uint64_t now_ms)
 {
     if (!server->paused || server->stopping || now_ms < server->resume_ms ||
-        server->conns.count >= server->options.connections)
+        (server->conns.count >= server->options.connections && TAILQ_EMPTY(&server->conns.idle)))
         return;
     server->paused = false;
     for (size_t i = 0; i < server->listener_count; i++)
@@ -115,13 +116,25 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
     (void)base;
     struct http_server *server = arg;
-    struct bufferevent *bev = http_conns_accept(&server->conns);
-    if (server->conns.count >= server->options.connections) {
+    struct http_conns *conns = &server->conns;
+    if (conns->count >= server->options.connections)
+        (void)http_conns_end_idle(conns);
+    bool is_full = conns->count + 1 >= server->options.connections && TAILQ_EMPTY(&conns->idle);
+    struct bufferevent *bev = http_conns_accept(conns);
+    if (is_full) { /* the next one would find nobody but this one to close */
         log_warn(server->logger, "http connection limit reached connections=%zu",
                  server->conns.count);
         pause_accepting(server, 0);
     }
     return bev;
+}
+
+/* Nobody could be closed for the next one. */
+static void on_none_idle(void *arg)
+{
+    struct http_server *server = arg;
+    if (server->conns.count >= server->options.connections)
+        pause_accepting(server, 0);
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
@@ -375,6 +388,8 @@ struct http_server *http_server_new(struct event_base *base, struct api *api,
                         server->options.header_timeout_ms, server->options.body_timeout_ms,
                         server->options.bytes_per_s, server->options.idle_timeout_ms,
                         server->options.header_bytes, server->options.buffered_bytes});
+    server->conns.on_none_idle = on_none_idle;
+    server->conns.idle_arg = server;
     http_streams_init(&server->streams, api, &server->conns, server->options.idle_timeout_ms,
                       message_bound(&server->options));
     server->evhttp = make_evhttp(server);
@@ -414,6 +429,7 @@ void http_server_free(struct http_server *server)
     }
     LIST_REMOVE(server, entry);
     http_streams_deinit(&server->streams);
+    server->conns.on_none_idle = NULL; /* the listeners go */
     evhttp_free(server->evhttp);
     http_conns_deinit(&server->conns);
     event_free(server->scan_timer);

@@ -23,7 +23,8 @@ struct http_options {
     size_t body_bytes;          /* larger: 413 before it is read; 0: 8 MiB */
     size_t buffered_bytes;      /* requests being received and answers being sent, together; beyond:
                                  * 429 to those that hold more than a little; 0: 64 MiB */
-    size_t connections;         /* over it nobody is accepted; 0: 16384 */
+    size_t connections;         /* full: the longest idle one is closed for a newcomer; while
+                                 * none is idle nobody is accepted. 0: 16384 */
     const char *allow_origin;   /* pages of this origin may read answers, "*": of any; NULL: none.
                                  * Borrowed */
 };

@@ -25,8 +25,28 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static void begin_idle(struct http_conn *conn)
+{
+    conn->phase = HTTP_CONN_IDLE;
+    if (!conn->is_idle)
+        TAILQ_INSERT_TAIL(&conn->owner->idle, conn, next_idle);
+    conn->is_idle = true;
+}
+
+static void end_idle(struct http_conn *conn)
+{
+    struct http_conns *conns = conn->owner;
+    if (!conn->is_idle)
+        return;
+    TAILQ_REMOVE(&conns->idle, conn, next_idle);
+    conn->is_idle = false;
+    if (TAILQ_EMPTY(&conns->idle) && conns->on_none_idle != NULL)
+        conns->on_none_idle(conns->idle_arg);
+}
+
 static void unwatch(struct http_conn *conn)
 {
+    end_idle(conn);
     (void)evbuffer_remove_cb(bufferevent_get_input(conn->bev), on_input, conn);
     (void)evbuffer_remove_cb(bufferevent_get_output(conn->bev), on_output, conn);
     http_page_cancel(conn);
@@ -100,6 +120,7 @@ struct bufferevent *http_conns_accept(struct http_conns *conns)
     ASSERT(evbuffer_add_cb(bufferevent_get_output(bev), on_output, conn) != NULL);
     HASH_ADD(hh, conns->by_bev, bev, sizeof conn->bev, conn);
     TAILQ_INSERT_TAIL(&conns->all, conn, next);
+    begin_idle(conn);
     conns->count++;
     return bev;
 }
@@ -129,6 +150,7 @@ static void set_no_delay(struct http_conn *conn)
 
 static void begin_request(struct http_conn *conn, uint64_t now_ms)
 {
+    end_idle(conn);
     conn->phase = HTTP_CONN_HEADERS;
     conn->deadline_ms = now_ms + conn->owner->limits.header_timeout_ms;
     conn->line_bytes = 0;
@@ -279,6 +301,7 @@ static void on_evhttp_close(struct evhttp_connection *evcon, void *arg)
 struct http_conn *http_conns_on_request(struct http_conns *conns, struct evhttp_request *request)
 {
     struct http_conn *conn = http_conns_find(conns, request);
+    end_idle(conn);
     conn->phase = HTTP_CONN_BUSY;
     recount(conn);
     if (!conn->has_closecb) {
@@ -342,6 +365,7 @@ struct http_conn *http_conns_next_drained(struct http_conns *conns)
 
 void http_conns_cut(struct http_conn *conn)
 {
+    end_idle(conn);
     conn->phase = HTTP_CONN_ENDING;
     http_page_due(conn);
 }
@@ -355,10 +379,23 @@ void http_conns_on_answered(struct http_conns *conns, struct evhttp_request *req
         http_page_due(conn);
         return;
     }
-    conn->phase = HTTP_CONN_IDLE;
+    begin_idle(conn);
     if (conn->is_stream)
         end_stream(conn);
     observe(conn, bufferevent_get_input(conn->bev), 0); /* the next one, if it is pipelined */
+}
+
+/* As a timeout would: evhttp drops it without a word. It tells of that only where a request was. */
+bool http_conns_end_idle(struct http_conns *conns)
+{
+    struct http_conn *conn = TAILQ_FIRST(&conns->idle);
+    if (conn == NULL)
+        return false;
+    bool is_told = conn->has_closecb;
+    bufferevent_trigger_event(conn->bev, BEV_EVENT_READING | BEV_EVENT_TIMEOUT, 0);
+    if (!is_told)
+        forget(conn);
+    return true;
 }
 
 /* ---- the scan -------------------------------------------------------------------------------- */
@@ -471,6 +508,7 @@ void http_conns_init(struct http_conns *conns, struct event_base *base,
 {
     *conns = (struct http_conns){.base = base, .limits = *limits};
     TAILQ_INIT(&conns->all);
+    TAILQ_INIT(&conns->idle);
     TAILQ_INIT(&conns->drained);
     http_pages_init(conns, base);
 }

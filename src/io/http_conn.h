@@ -48,6 +48,8 @@ struct http_conn *http_conns_find(struct http_conns *conns, struct evhttp_reques
 struct http_conn *http_conns_next_drained(struct http_conns *conns);
 /* Ends a connection right after this callback, whatever it is doing. */
 void http_conns_cut(struct http_conn *conn);
+/* Closes the connection that has been idle longest, to make room. False: none is idle. */
+bool http_conns_end_idle(struct http_conns *conns);
 /* Ends what is late, forgets what evhttp has dropped. Some ten times a second. */
 void http_conns_scan(struct http_conns *conns, uint64_t now_ms);
 /* Connections in the phase BUSY. Cost grows with the number of connections. */

@@ -82,7 +82,9 @@ struct http_conn {
     bool is_stream; /* BUSY: its answer is a stream, which keeps no pace and is bounded by api */
     uint64_t stream_token; /* of that, while it goes on; 0 = none */
     size_t held_bytes;     /* of it: taken out of the input, waits for more */
-    bool is_drained;       /* in drained */
+    bool is_idle;          /* in idle */
+    TAILQ_ENTRY(http_conn) next_idle;
+    bool is_drained; /* in drained */
     TAILQ_ENTRY(http_conn) next_drained;
     bool has_page; /* in pages */
     const struct http_refusal *refusal;
@@ -107,10 +109,13 @@ struct http_conns {
     struct event_base *base;
     struct http_conn *by_bev; /* uthash */
     struct http_conn_list all;
+    struct http_conn_list idle;    /* in the phase IDLE, the longest first */
     struct http_conn_list pages;   /* to be looked at by page_event */
     struct http_conn_list drained; /* streams that something has been written of */
     void (*on_stream_closed)(void *arg, uint64_t token); /* the connection is being freed */
     void *stream_arg;
+    void (*on_none_idle)(void *arg); /* the last idle one has a request, or goes; NULL: no matter */
+    void *idle_arg;
     struct event *page_event;
     size_t count;
     size_t buffered_bytes;   /* requests being received and answers being sent, without ... */

@@ -156,17 +156,53 @@ static void test_http_connection_limit_lets_the_next_in_when_one_ends(void **sta
 {
     (void)state;
     int fd[4];
-    for (int i = 0; i < 4; i++)
+    uint64_t token[4];
+    for (int i = 0; i < 4; i++) {
         fd[i] = dial();
+        if (i < 3)
+            put(fd[i], "GET /k HTTP/1.1\r\nHost: x\r\n\r\n"); /* waits for the node: not idle */
+        turns(50);
+        token[i] = fake.token;
+    }
     turns(250);
     assert_true(http_server_connections(server) == 3);
     put(fd[3], "GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
     turns(250);
     assert_true(get_some(fd[3]) && got_len == 0);
-    (void)close(fd[0]);
+    fake_node_answer_token(token[0], (struct node_result){.outcome = NODE_OK});
     expect(fd[3], "\"floe\"");
-    for (int i = 1; i < 4; i++)
+    for (int i = 1; i < 3; i++)
+        fake_node_answer_token(token[i], (struct node_result){.outcome = NODE_OK});
+    turns(50);
+    for (int i = 0; i < 4; i++)
         (void)close(fd[i]);
+    expect_no_connections();
+}
+
+static void test_http_full_closes_the_longest_idle_one(void **state)
+{
+    (void)state;
+    int fd[5];
+    for (int i = 0; i < 3; i++) {
+        fd[i] = dial();
+        turns(20);
+    }
+    put(fd[0], "GET /version HTTP/1.1\r\nHost: x\r\n\r\n"); /* now the second one is idle longest */
+    expect(fd[0], "\"floe\"");
+    for (int i = 3; i < 5; i++) {
+        fd[i] = dial();
+        put(fd[i], "GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
+        expect(fd[i], "\"floe\"");
+        assert_true(http_server_connections(server) == 3);
+        assert_in_range(expect_close(fd[i - 2]), 0, 1000);
+    }
+    int next = dial(); /* one that has made requests is closed as well */
+    assert_in_range(expect_close(fd[0]), 0, 1000);
+    put(next, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect(next, "\"floe\"");
+    (void)close(next);
+    (void)close(fd[3]);
+    (void)close(fd[4]);
     expect_no_connections();
 }
 
@@ -213,8 +249,7 @@ static int setup_bytes(void **state)
 static int setup_large(void **state)
 {
     (void)state;
-    return setup_with(
-        &(struct http_options){.body_bytes = BODY_BYTES, .buffered_bytes = BUFFERED});
+    return setup_with(&(struct http_options){.body_bytes = BODY_BYTES, .buffered_bytes = BUFFERED});
 }
 
 static int dial_with_body(const char *head, size_t bytes)
@@ -230,8 +265,7 @@ static int dial_with_body(const char *head, size_t bytes)
 }
 
 #define HEAD_60000 "PUT /k HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
-#define HEAD_CHUNKED                                                                               \
-    "PUT /k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n"
+#define HEAD_CHUNKED "PUT /k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n"
 
 static void test_http_bodies_have_a_common_bound(void **state)
 {
@@ -461,9 +495,9 @@ static void test_http_malformed_chunks_are_refused(void **state)
 {
     (void)state;
     static const char *bad[] = {
-        "zz\r\n",         "-5\r\nhello\r\n",  "+5\r\nhello\r\n", "0x5\r\nhello\r\n",
-        " 5\r\nhello\r\n", "5 \r\nhello\r\n",  "5;a=b\r\nhello\r\n", "\r\n5\r\nhello\r\n",
-        "5\nhello\r\n",   "5\r\nhelloX\r\n", "5\r\nhello5\r\n",    "00000000000000000000005\r\n",
+        "zz\r\n",          "-5\r\nhello\r\n", "+5\r\nhello\r\n",    "0x5\r\nhello\r\n",
+        " 5\r\nhello\r\n", "5 \r\nhello\r\n", "5;a=b\r\nhello\r\n", "\r\n5\r\nhello\r\n",
+        "5\nhello\r\n",    "5\r\nhelloX\r\n", "5\r\nhello5\r\n",    "00000000000000000000005\r\n",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[300];
@@ -501,6 +535,7 @@ int main(void)
         TEST(test_http_client_that_sends_its_refused_body_gets_the_answer),
         TEST(test_http_large_headers_are_refused),
         TEST_WITH(test_http_connection_limit_lets_the_next_in_when_one_ends, setup_few),
+        TEST_WITH(test_http_full_closes_the_longest_idle_one, setup_few),
         TEST(test_http_out_of_files_pauses_accepting),
         TEST_WITH(test_http_idle_connection_ends, setup_idle),
         TEST(test_http_ambiguous_framing_is_refused),
