@@ -492,6 +492,17 @@ static enum err open_sync(struct fs_posix *fs, enum fs_posix_sync sync, struct b
     return is_ring ? open_direct(fs, sync, why) : ERR_OK;
 }
 
+/* All that clients ever wrote is in it. */
+static bool is_private(int dir_fd, const char *data_dir, struct buf *why)
+{
+    struct stat info;
+    if (fstat(dir_fd, &info) != 0 || (info.st_mode & S_IRWXO) == 0)
+        return true;
+    buf_printf(why, "every user of this machine can get at it (mode %03o): chmod o-rwx %s",
+               (unsigned)(info.st_mode & 0777), data_dir);
+    return false;
+}
+
 enum err fs_posix_open(const char *data_dir, enum fs_posix_sync sync, struct fs_posix **out,
                        struct buf *why)
 {
@@ -500,6 +511,10 @@ enum err fs_posix_open(const char *data_dir, enum fs_posix_sync sync, struct fs_
     if (dir_fd < 0) {
         buf_printf(why, "%s", strerror(error != 0 ? error : errno));
         return ERR_IO;
+    }
+    if (!is_private(dir_fd, data_dir, why)) {
+        (void)close(dir_fd);
+        return ERR_INVALID;
     }
     struct fs_posix *fs = mem_calloc(1, sizeof *fs);
     fs->dir_fd = dir_fd;

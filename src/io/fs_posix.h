@@ -22,7 +22,7 @@ enum fs_posix_sync {
 
 /* Makes the directory and what is missing above it (0700), each name durable on return, and locks
  * it. why gets a text on error. ERR_LOCKED: another process has it; ERR_INVALID: SYNC_URING
- * or SYNC_DIRECT, and that does not work here. */
+ * or SYNC_DIRECT, and that does not work here; or others than owner and group may use it. */
 enum err fs_posix_open(const char *data_dir, enum fs_posix_sync sync, struct fs_posix **out,
                        struct buf *why) MUST_USE;
 void fs_posix_close(struct fs_posix *fs);

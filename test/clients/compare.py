@@ -39,6 +39,7 @@ WANTED = [
     ("random_", "kv/txn", "duplicate key", "etcd's check misses a delete behind a put in transactions beside each other"),
     ("corner_maintenance", "hashkv", "", "a path of newer ones"),
     ("corner_http", "an extension", "a chunk is its size", "libevent reads no chunk extensions"),
+    ("corner_http", "Origin: http://a", "another origin", "a page of another origin may change nothing here"),
     ("corner_http", "a dot", "404", "Go's multiplexer redirects, we do not"),
     ("corner_http", "two dots", "404", "Go's multiplexer redirects, we do not"),
     ("corner_http", "FOO ", "501", "libevent's answer to a method that nobody knows"),
