@@ -266,6 +266,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="two short rounds, under three minutes")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--rates", action="store_true", help="without starts, restarts and fail-over")
     args = parser.parse_args()
     rounds = args.rounds or (2 if args.quick else 5)
     seconds = 1 if args.quick else 3
@@ -297,7 +298,7 @@ def main():
     lines += table(list(kinds), medians)
     lines += ["", "The consensus core alone, proposals a second:", "", "| members | batch | /s |", "| --- | --- | --- |"]
     lines += ["| %d | %d | %.0f |" % row for row in core_figures()]
-    if not args.quick:
+    if not args.quick and not args.rates:
         lines += ["", "Starts, restarts, fail-over (%d trials):" % TRIALS, ""] + lifecycle_lines()
     say("\n".join(lines))
     if not args.quick:
